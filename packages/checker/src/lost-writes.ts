@@ -1,0 +1,98 @@
+/**
+ * Is every acknowledged write still there in the end, at every replica? Judged from final reads, one of each key and
+ * replica after all clients have stopped and all replicas have caught up. What a key holds must be what some write left
+ * that may have been the last: one that no acknowledged write of the key began after.
+ *
+ * Writes of unknown outcome may be the last as well, but are never lost.
+ */
+import { Findings } from './finding.js';
+import type { FinalRead, History } from './operation.js';
+import { takenRevision } from './revisions.js';
+import { type Step, splitByKey } from './steps.js';
+import { shown } from './text.js';
+import { nameOperation } from './wording.js';
+
+/** @throws HistoryError when the history is too large */
+export function checkLostWrites(history: History): Findings {
+  const findings = new Findings();
+  const finals = history.finals ?? [];
+  if (finals.length === 0) return findings;
+  const byKey = splitByKey(history);
+  for (const [key, reads] of groupByKey(finals)) {
+    const steps = (byKey.get(key) ?? []).filter(
+      (step) => step.sets !== undefined || step.appends !== undefined,
+    );
+    for (const read of reads) checkFinal(history, steps, read, findings);
+    checkAgreement(key, reads, findings);
+  }
+  return findings;
+}
+
+function groupByKey(finals: readonly FinalRead[]): Map<string, FinalRead[]> {
+  const groups = new Map<string, FinalRead[]>();
+  for (const read of finals) {
+    const group = groups.get(read.key) ?? [];
+    group.push(read);
+    groups.set(read.key, group);
+  }
+  return groups;
+}
+
+function checkFinal(history: History, steps: readonly Step[], read: FinalRead, findings: Findings): void {
+  const newer = steps.filter((step) => {
+    const operation = history.operations[step.operation];
+    const revision = operation === undefined ? undefined : takenRevision(operation);
+    return revision !== undefined && read.modRevision !== undefined && revision > read.modRevision;
+  });
+  for (const step of newer) tellLost(history, step, read, findings);
+  if (newer.length > 0) return;
+  const latestStart = steps
+    .filter((step) => step.end !== Number.POSITIVE_INFINITY)
+    .reduce((latest, step) => Math.max(latest, step.start), Number.NEGATIVE_INFINITY);
+  const last = steps.filter((step) => step.end >= latestStart);
+  const acknowledged = last.filter((step) => step.end !== Number.POSITIVE_INFINITY);
+  const isUntouched = acknowledged.length === 0 && read.value === (history.initial ?? null);
+  if (isUntouched || last.some((step) => leaves(step, read))) return;
+  for (const step of acknowledged) tellLost(history, step, read, findings);
+  if (acknowledged.length === 0) {
+    const explanation = `replica ${read.replica} holds ${shown(read.value)} under ${shown(read.key)} in the end, which nobody wrote`;
+    findings.add('lost-write', read.key, [], explanation);
+  }
+}
+
+/** May `read` find what `step` left? */
+function leaves(step: Step, read: FinalRead): boolean {
+  if (step.appends !== undefined) return read.value !== null && read.value.endsWith(step.appends);
+  return step.sets === read.value;
+}
+
+function tellLost(history: History, step: Step, read: FinalRead, findings: Findings): void {
+  const operation = history.operations[step.operation];
+  if (operation === undefined) return;
+  const at = read.modRevision === undefined ? '' : ` of revision ${read.modRevision}`;
+  const explanation =
+    `${nameOperation(operation, step.operation)} was acknowledged, ` +
+    `but replica ${read.replica} holds ${shown(read.value)}${at} in the end`;
+  findings.add('lost-write', read.key, [step.operation], explanation);
+}
+
+function checkAgreement(key: string, reads: readonly FinalRead[], findings: Findings): void {
+  const [first, ...others] = reads;
+  for (const other of others) {
+    const sameRevision =
+      first?.modRevision === undefined ||
+      other.modRevision === undefined ||
+      first.modRevision === other.modRevision;
+    if (first === undefined || (first.value === other.value && sameRevision)) continue;
+    const explanation =
+      `in the end replica ${first.replica} holds ${word(first)} under ${shown(key)}, ` +
+      `but replica ${other.replica} ${word(other)}`;
+    findings.add('replicas-differ', key, [], explanation);
+  }
+}
+
+function word(read: FinalRead): string {
+  return read.modRevision === undefined
+    ? shown(read.value)
+    : `${shown(read.value)} (revision ${read.modRevision})`;
+}

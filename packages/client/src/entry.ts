@@ -1,0 +1,38 @@
+/** An entry as users see it: owns its bytes, and gives them as text on request. */
+import type { Entry as WireEntry } from '@kvd/protocol';
+import { copyBytes } from './bytes.js';
+
+/** A key with its value and history, as read at some revision. */
+export class Entry {
+  /** The key as UTF-8 text. What is not valid UTF-8 shows as U+FFFD: use keyBytes where keys may be any bytes. */
+  readonly key: string;
+  /** The key, exactly. */
+  readonly keyBytes: Uint8Array;
+  /** Empty when only keys were asked for. */
+  readonly value: Uint8Array;
+  /** The revision that created the key (again, after its last deletion). */
+  readonly createRevision: number;
+  /** The revision that wrote this value. */
+  readonly modRevision: number;
+  /** 1 for a key just created, one more with every put. */
+  readonly version: number;
+
+  constructor(entry: WireEntry) {
+    // The decoder's bytes are views of a whole frame; a kept entry must not keep the frame.
+    this.keyBytes = copyBytes(entry.key);
+    this.key = utf8(this.keyBytes);
+    this.value = copyBytes(entry.value);
+    this.createRevision = entry.createRevision;
+    this.modRevision = entry.modRevision;
+    this.version = entry.version;
+  }
+
+  /** The value as UTF-8 text. */
+  text(): string {
+    return utf8(this.value);
+  }
+}
+
+function utf8(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+}

@@ -1,0 +1,40 @@
+/** Keys and values between the command line, JSON and bytes. Pure. */
+import { isUtf8 } from 'node:buffer';
+import { usage } from './errors.js';
+
+/** How arguments are written. */
+export type Encoding = 'text' | 'hex' | 'base64';
+
+/** The bytes that an argument means. @throws CliError usage when it is not what `encoding` says */
+export function parseBytes(text: string, encoding: Encoding): Uint8Array {
+  if (encoding === 'text') return Buffer.from(text, 'utf8');
+  if (encoding === 'hex') {
+    if (text.length % 2 === 1 || /[^0-9a-fA-F]/.test(text)) throw usage(`'${text}' is not hex`);
+    return Buffer.from(text, 'hex');
+  }
+  // Buffer skips what it does not know, which would silently make another key of a typo.
+  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(text) || text.replace(/=+$/, '').length % 4 === 1) {
+    throw usage(`'${text}' is not base64`);
+  }
+  return Buffer.from(text, 'base64');
+}
+
+/** `{ key }`, or `{ keyBase64 }` when the bytes are not valid UTF-8; `name` for key. */
+export function bytesField<Name extends string>(name: Name, bytes: Uint8Array): Record<string, string> {
+  if (isUtf8(bytes)) return { [name]: Buffer.from(bytes).toString('utf8') };
+  return { [`${name}Base64`]: Buffer.from(bytes).toString('base64') };
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\' };
+
+/** Bytes for a person's terminal: UTF-8 with control characters escaped; `base64:…` when it is no UTF-8. */
+export function printable(bytes: Uint8Array): string {
+  if (!isUtf8(bytes)) return `base64:${Buffer.from(bytes).toString('base64')}`;
+  let text = '';
+  for (const c of Buffer.from(bytes).toString('utf8')) {
+    const code = c.codePointAt(0) ?? 0;
+    const control = code < 0x20 || (code >= 0x7f && code < 0xa0);
+    text += ESCAPES[c] ?? (control ? `\\x${code.toString(16).padStart(2, '0')}` : c);
+  }
+  return text;
+}

@@ -1,0 +1,355 @@
+/** The command line: commands, flags and help, as INTERFACE says. Parsing only; what a command does is in commands/. */
+import type { Argv } from 'yargs';
+import yargs from 'yargs';
+import { addCheck } from './check-cli.js';
+import { chaosCampaign, chaosSet, chaosShow } from './commands/chaos.js';
+import {
+  clusterDown,
+  clusterKill,
+  clusterPause,
+  clusterRestart,
+  clusterResume,
+  clusterStatus,
+  clusterUp,
+  clusterWipe,
+} from './commands/cluster.js';
+import { del, get, put, scan } from './commands/kv.js';
+import { dump, load } from './commands/load.js';
+import { run } from './commands/run.js';
+import { shell } from './commands/shell.js';
+import { status } from './commands/status.js';
+import { Context, type GlobalArgs } from './context.js';
+import { addDrills } from './drill/cli.js';
+import { type ExitCode, usage } from './errors.js';
+import { dataDir } from './paths.js';
+
+const TIMEOUT_MS_MAX = 3_600_000;
+const ID_MAX = 2 ** 31 - 1;
+
+/** No argument can contain it, so a word that begins with it is a shielded one. */
+const SHIELD = '\0';
+
+/**
+ * Words that yargs would take for flags although they are none: '-', and all after '--'. Shielded they pass through it,
+ * and a command gets them as they were.
+ */
+export function shield(argv: readonly string[]): string[] {
+  const end = argv.indexOf('--');
+  const before = end < 0 ? argv : argv.slice(0, end);
+  const after = end < 0 ? [] : argv.slice(end + 1);
+  return [
+    ...before.map((word) => (word === '-' ? SHIELD + word : word)),
+    ...after.map((word) => SHIELD + word),
+  ];
+}
+
+function unshield(args: object): void {
+  for (const [name, value] of Object.entries(args)) {
+    if (typeof value === 'string' && value.startsWith(SHIELD))
+      Reflect.set(args, name, value.slice(SHIELD.length));
+  }
+}
+
+/** A parser of kvctl's arguments (shielded); `onDone` gets the exit code of the command that ran. */
+export function makeCli(
+  onDone: (exitCode: ExitCode) => void,
+  extraFlags: readonly string[],
+): Argv<GlobalArgs> {
+  /** Run a command with the context that its global options ask for. */
+  const doing =
+    <A>(command: (context: Context, args: A) => Promise<ExitCode>) =>
+    async (args: A & GlobalArgs): Promise<void> => {
+      unshield(args);
+      onDone(await command(new Context(args), args));
+    };
+  const cli = withGlobals(yargs())
+    .scriptName('kvctl')
+    .usage('$0 COMMAND: use and look after a kvd cluster')
+    .parserConfiguration({
+      'dot-notation': false,
+      'duplicate-arguments-array': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+    })
+    .exitProcess(false)
+    .strictCommands()
+    .strict()
+    .demandCommand(1, 'say which command; kvctl --help lists them')
+    .version(false)
+    .alias('h', 'help')
+    .wrap(Math.min(110, process.stdout.columns ?? 110))
+    .epilogue(
+      'Exit codes: 0 done, 1 negative answer, 2 bad usage, 3 unavailable, 4 refused, 5 outcome unknown.',
+    )
+    .fail((message, error) => {
+      // What a coerce function threw comes back as yargs' own error, a command's failure as it was.
+      throw error === undefined || error.name === 'YError' ? usage(message ?? error?.message ?? '') : error;
+    });
+  addEntries(cli, doing);
+  addScripts(cli, doing);
+  addChaos(cli, doing);
+  addCluster(cli, doing, extraFlags);
+  addDrills(cli, doing);
+  addCheck(cli, doing);
+  return cli.completion('completion', 'print a completion script for the shell');
+}
+
+type Doing = <A>(
+  command: (context: Context, args: A) => Promise<ExitCode>,
+) => (args: A & GlobalArgs) => Promise<void>;
+
+function withGlobals(cli: Argv): Argv<GlobalArgs> {
+  return cli
+    .option('endpoints', {
+      alias: 'e',
+      type: 'string',
+      default: process.env.KVCTL_ENDPOINTS || '127.0.0.1:15000',
+      defaultDescription: 'KVCTL_ENDPOINTS or 127.0.0.1:15000',
+      describe: 'replicas to ask, HOST:PORT,…',
+      requiresArg: true,
+      global: true,
+    })
+    .option('output', {
+      alias: 'o',
+      choices: ['text', 'json'] as const,
+      default: 'text' as const,
+      describe: 'for people, or JSON lines',
+      requiresArg: true,
+      global: true,
+    })
+    .option('timeout', {
+      default: 5_000,
+      describe: 'ms for each operation, retries included',
+      requiresArg: true,
+      global: true,
+      coerce: (text: unknown) => wholeNumber('--timeout', text, 1, TIMEOUT_MS_MAX),
+    })
+    .option('consistency', {
+      choices: ['linearizable', 'stale'] as const,
+      default: 'linearizable' as const,
+      describe: 'of reads',
+      requiresArg: true,
+      global: true,
+    })
+    .option('hex', { type: 'boolean', describe: 'keys and values are given as hex', global: true })
+    .option('base64', { type: 'boolean', describe: '… as base64', global: true });
+}
+
+function addEntries(cli: Argv<GlobalArgs>, doing: Doing): void {
+  cli.command(
+    'put <key> <value>',
+    "store a value; '-' reads it from stdin",
+    (y) => y.positional('key', text).positional('value', text),
+    doing((context, args) => put(context, args.key, args.value)),
+  );
+  cli.command(
+    'get <key>',
+    'print a value; exit 1 when there is none',
+    (y) => y.positional('key', text),
+    doing((context, args) => get(context, args.key)),
+  );
+  cli.command(
+    'del [key]',
+    'delete a key, or all keys with a prefix',
+    (y) => y.positional('key', optionalText).option('prefix', { ...optionalText, requiresArg: true }),
+    doing((context, args) => del(context, args.key, args.prefix)),
+  );
+  cli.command(
+    'scan [prefix]',
+    'list entries in the order of their keys',
+    (y) =>
+      y
+        .positional('prefix', optionalText)
+        .option('from', { ...optionalText, describe: 'first key wanted', requiresArg: true })
+        .option('to', { ...optionalText, describe: 'first key not wanted any more', requiresArg: true })
+        .option('limit', { ...number('--limit', 0, Number.MAX_SAFE_INTEGER), describe: 'entries at most' })
+        .option('keys-only', { type: 'boolean', default: false, describe: 'leave the values out' })
+        .option('count', { type: 'boolean', default: false, describe: 'print only how many there are' }),
+    doing(scan),
+  );
+}
+
+function addScripts(cli: Argv<GlobalArgs>, doing: Doing): void {
+  cli.command(
+    'run <file>',
+    "do a script; '-' reads it from stdin",
+    (y) =>
+      y
+        .positional('file', text)
+        .option('repeat', { ...count('--repeat'), default: 1, describe: 'times that each worker does it' })
+        .option('concurrency', {
+          ...count('--concurrency'),
+          default: 1,
+          describe: 'workers at the same time',
+        })
+        .option('keep-going', { type: 'boolean', default: false, describe: 'go on after a failure' }),
+    doing(run),
+  );
+  cli.command(
+    'shell',
+    'type operations, with history and completion',
+    plain,
+    doing((context) => shell(context)),
+  );
+  cli.command(
+    'load <file>',
+    'put entries given as JSON lines {"key","value"}',
+    (y) => y.positional('file', text),
+    doing((context, args) => load(context, args.file)),
+  );
+  cli.command(
+    'dump [prefix]',
+    'print entries as JSON lines that load reads',
+    (y) => y.positional('prefix', { type: 'string', default: '' } as const),
+    doing((context, args) => dump(context, args.prefix)),
+  );
+  cli.command(
+    'status',
+    'show every replica',
+    plain,
+    doing((context) => status(context)),
+  );
+}
+
+function addChaos(cli: Argv<GlobalArgs>, doing: Doing): void {
+  const replica = { ...number('--replica', 1, ID_MAX), describe: "the replica's number" } as const;
+  cli.command('chaos', 'make running replicas fail on purpose', (chaos) =>
+    chaos
+      .command(
+        ['show', '$0'],
+        'show the settings',
+        (y) => y.option('replica', replica),
+        doing((context, args) => chaosShow(context, args.replica)),
+      )
+      .command(
+        'set',
+        'change what is given, leave the rest',
+        (y) =>
+          y
+            .option('replica', { ...replica, demandOption: true })
+            .option('fail-rate', { ...fraction('--fail-rate'), describe: 'probability, 0 to 1' })
+            .option('interval-ms', {
+              ...number('--interval-ms', 1, TIMEOUT_MS_MAX),
+              describe: 'how often to try',
+            })
+            .option('down-ms', {
+              ...number('--down-ms', 1, TIMEOUT_MS_MAX),
+              describe: 'how long a role stays down',
+            })
+            .option('roles', { ...optionalText, requiresArg: true, describe: 'of acceptor,learner,proposer' })
+            .option('off', { type: 'boolean', default: false, describe: 'no more failures' }),
+        doing(chaosSet),
+      )
+      .command(
+        'campaign',
+        'make a replica compete for leadership now',
+        (y) => y.option('replica', { ...replica, demandOption: true }),
+        doing((context, args) => chaosCampaign(context, args.replica ?? 0)),
+      ),
+  );
+}
+
+function addCluster(cli: Argv<GlobalArgs>, doing: Doing, extraFlags: readonly string[]): void {
+  const numbered = (
+    cluster: Argv<GlobalArgs & { dir: string }>,
+    name: string,
+    about: string,
+    command: (context: Context, dir: string, id: number, timeoutMs: number) => Promise<ExitCode>,
+  ): void => {
+    cluster.command(
+      `${name} <replica>`,
+      about,
+      (y) =>
+        y.positional('replica', {
+          demandOption: true,
+          coerce: (id: unknown) => wholeNumber('replica', id, 1, ID_MAX),
+        }),
+      doing((context, args) => command(context, args.dir, args.replica, context.timeoutMs)),
+    );
+  };
+  cli.command('cluster', 'a local cluster of real processes', (y) => {
+    const directory = {
+      type: 'string',
+      default: dataDir,
+      defaultDescription: 'data/ in the repository',
+      describe: 'where its data is',
+      requiresArg: true,
+    } as const;
+    const cluster = y.option('dir', directory).demandCommand(1, 'say which: kvctl cluster --help lists them');
+    cluster.command(
+      'up',
+      'start it, or those replicas that are down; flags after -- go to every kvd',
+      (up) =>
+        up
+          .option('replicas', { ...number('--replicas', 1, 9), describe: 'how many, at the first start [5]' })
+          .option('port', { ...number('--port', 1, 65_535), describe: 'of replica 1 [15000]' }),
+      doing((context, { dir, replicas, port }) =>
+        clusterUp(context, dir, { replicas, port, flags: extraFlags.length > 0 ? extraFlags : undefined }),
+      ),
+    );
+    cluster.command(
+      'down',
+      'stop it',
+      plainIn,
+      doing((context, args) => clusterDown(context, args.dir)),
+    );
+    cluster.command(
+      'status',
+      'show its processes',
+      plainIn,
+      doing((context, args) => clusterStatus(context, args.dir)),
+    );
+    numbered(cluster, 'kill', 'kill -9 a replica', clusterKill);
+    numbered(cluster, 'pause', 'stop a replica in its tracks (SIGSTOP)', clusterPause);
+    numbered(cluster, 'resume', 'let a paused replica go on', clusterResume);
+    numbered(
+      cluster,
+      'restart',
+      'stop a replica if it runs, start it and wait until it is ready',
+      clusterRestart,
+    );
+    numbered(cluster, 'wipe', 'kill a replica and remove its data', clusterWipe);
+    return cluster;
+  });
+}
+
+/** Of a command without arguments. */
+const plain = (y: Argv<GlobalArgs>) => y;
+const plainIn = (y: Argv<GlobalArgs & { dir: string }>) => y;
+const text = { type: 'string', demandOption: true } as const;
+const optionalText = { type: 'string' } as const;
+
+/** An option that is a whole number. */
+function number(name: string, min: number, max: number) {
+  return {
+    requiresArg: true,
+    coerce: (given: unknown): number | undefined =>
+      given === undefined ? undefined : wholeNumber(name, given, min, max),
+  } as const;
+}
+
+function count(name: string) {
+  return {
+    requiresArg: true,
+    coerce: (given: unknown): number => wholeNumber(name, given, 1, 1_000_000),
+  } as const;
+}
+
+function fraction(name: string) {
+  return {
+    requiresArg: true,
+    coerce: (given: unknown): number | undefined => {
+      if (given === undefined) return undefined;
+      const text = given as string;
+      const value = Number(text);
+      if (text.trim() !== '' && value >= 0 && value <= 1) return value;
+      throw usage(`${name}: '${text}' is not a number from 0 to 1`);
+    },
+  } as const;
+}
+
+function wholeNumber(name: string, given: unknown, min: number, max: number): number {
+  const value = /^\d+$/.test(String(given)) ? Number(given) : Number.NaN;
+  if (value >= min && value <= max) return value;
+  throw usage(`${name}: '${String(given)}' is not a whole number from ${min} to ${max}`);
+}

@@ -1,0 +1,82 @@
+/** cluster.json: what a local cluster consists of. Written when it is founded; membership never changes after. */
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { refused, usage } from '../errors.js';
+
+export interface Layout {
+  readonly version: 1;
+  readonly replicas: number;
+  /** Of replica 1; the others follow. */
+  readonly port: number;
+  /** More flags for every kvd. */
+  readonly flags: readonly string[];
+  /** Was the sample data loaded whole? */
+  readonly sampleLoaded: boolean;
+}
+
+export const REPLICAS_MAX = 9;
+export const HOST = '127.0.0.1';
+
+/** What a user may ask for; what is left out is as it was, or the default. */
+export interface LayoutWish {
+  readonly replicas?: number | undefined;
+  readonly port?: number | undefined;
+  readonly flags?: readonly string[] | undefined;
+}
+
+/** The layout in `dir`, null when there is no cluster. @throws CliError on a damaged cluster.json */
+export function readLayout(dir: string): Layout | null {
+  const file = path.join(dir, 'cluster.json');
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    throw refused(`cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  const layout = parseLayout(text);
+  if (layout === null) throw refused(`${file} is damaged: it is no layout of a cluster`);
+  return layout;
+}
+
+/** Written whole or not at all. */
+export function writeLayout(dir: string, layout: Layout): void {
+  mkdirSync(dir, { recursive: true });
+  const file = path.join(dir, 'cluster.json');
+  writeFileSync(`${file}.new`, `${JSON.stringify(layout, null, 2)}\n`);
+  renameSync(`${file}.new`, file);
+}
+
+/** The layout to start with. @throws CliError usage on a wish that the present one does not allow */
+export function decideLayout(dir: string, present: Layout | null, wish: LayoutWish): Layout {
+  if (present !== null && wish.replicas !== undefined && wish.replicas !== present.replicas) {
+    throw usage(
+      `${dir} holds a cluster of ${present.replicas} replicas, not ${wish.replicas}: leave --replicas out, ` +
+        'or give another --dir, or remove that one',
+    );
+  }
+  const replicas = present?.replicas ?? wish.replicas ?? 5;
+  const port = wish.port ?? present?.port ?? 15_000;
+  if (!Number.isSafeInteger(replicas) || replicas < 1 || replicas > REPLICAS_MAX) {
+    throw usage(`--replicas: ${replicas} is not a number from 1 to ${REPLICAS_MAX}`);
+  }
+  if (!Number.isSafeInteger(port) || port < 1 || port + replicas - 1 > 65_535) {
+    throw usage(`--port: ${port} is no port with room for ${replicas} replicas`);
+  }
+  const flags = wish.flags ?? present?.flags ?? [];
+  return { version: 1, replicas, port, flags, sampleLoaded: present?.sampleLoaded ?? false };
+}
+
+function parseLayout(text: string): Layout | null {
+  try {
+    const { version, replicas, port, flags, sampleLoaded } = JSON.parse(text);
+    const ok =
+      version === 1 &&
+      [replicas, port].every(Number.isSafeInteger) &&
+      Array.isArray(flags) &&
+      flags.every((flag: unknown) => typeof flag === 'string');
+    return ok ? { version, replicas, port, flags, sampleLoaded: sampleLoaded === true } : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,236 @@
+/**
+ * A cluster of kvd processes on this machine: starts, signals, stops and wipes them, and knows them again after its own
+ * restart by their pid files. The processes are the truth; nothing is remembered in memory but children just started.
+ *
+ *     DIR/cluster.json     the layout
+ *     DIR/replica-N/       data directory of replica N
+ *     DIR/replica-N.pid    its process, while it runs
+ *     DIR/replica-N.log    what it wrote to stdout and stderr
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { refused, unavailable, usage } from '../errors.js';
+import { httpCall, parseObject } from '../http.js';
+import { kvdBin } from '../paths.js';
+import { HOST, type Layout, writeLayout } from './layout.js';
+import { readProcessFile, removeProcessFile, writeProcessFile } from './process-file.js';
+
+export interface ReplicaProcess {
+  readonly id: number;
+  readonly address: string;
+  readonly pid: number | null;
+  readonly state: 'running' | 'paused' | 'stopped';
+}
+
+type Signal = 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' | 'SIGTERM';
+
+const POLL_MS = 50;
+const PROBE_MS = 1_000;
+/** kvd promises to end within 5 s of SIGTERM. */
+const STOP_MS = 10_000;
+const LOG_TAIL_LINES = 3;
+
+const EXIT_MEANINGS: Readonly<Record<number, string>> = {
+  2: 'bad usage, or other founding members than its data directory names',
+  3: 'its data directory belongs to another replica or is locked',
+  4: 'its storage failed',
+  5: 'its port is taken',
+  6: 'it was removed from the cluster',
+};
+
+export class LocalCluster {
+  private readonly children = new Map<number, ChildProcess>();
+
+  constructor(
+    readonly dir: string,
+    public layout: Layout,
+  ) {}
+
+  get ids(): number[] {
+    return Array.from({ length: this.layout.replicas }, (_, index) => index + 1);
+  }
+
+  get addresses(): string[] {
+    return this.ids.map((id) => this.addressOf(id));
+  }
+
+  addressOf(id: number): string {
+    return `${HOST}:${this.layout.port + id - 1}`;
+  }
+
+  logFile(id: number): string {
+    return path.join(this.dir, `replica-${id}.log`);
+  }
+
+  save(layout: Layout): void {
+    this.layout = layout;
+    writeLayout(this.dir, layout);
+  }
+
+  processOf(id: number): ReplicaProcess {
+    const running = readProcessFile(this.pidFile(id));
+    return { id, address: this.addressOf(id), pid: running?.pid ?? null, state: running?.state ?? 'stopped' };
+  }
+
+  processes(): ReplicaProcess[] {
+    return this.ids.map((id) => this.processOf(id));
+  }
+
+  /** @throws CliError usage when there is no such replica */
+  check(id: number): number {
+    if (this.ids.includes(id)) return id;
+    throw usage(`there is no replica ${id}: this cluster has replicas 1 to ${this.layout.replicas}`);
+  }
+
+  /** Start the given replicas. @throws CliError when a port is taken */
+  async start(ids: readonly number[]): Promise<void> {
+    for (const id of ids) await this.checkPort(id);
+    for (const id of ids) this.spawn(id);
+  }
+
+  /** Resolves when replica `id` can answer requests. @throws CliError when it ends instead, or does not within the time */
+  async waitReady(id: number, timeoutMs: number, signal?: AbortSignal): Promise<void> {
+    const deadlineMs = performance.now() + timeoutMs;
+    let why = 'no answer yet';
+    while (!signal?.aborted) {
+      if (this.processOf(id).state === 'stopped')
+        throw unavailable(`replica ${id} ended: ${this.causeOfDeath(id)}`);
+      try {
+        const answer = await httpCall('GET', this.addressOf(id), '/readyz', PROBE_MS);
+        if (answer.status === 200 && !(await this.isFounding(id))) return;
+        why = answer.status === 200 ? 'the cluster is being founded' : answer.body.trim();
+      } catch (error) {
+        why = error instanceof Error ? error.message : String(error);
+      }
+      if (performance.now() > deadlineMs) throw unavailable(`replica ${id} runs, but is not ready: ${why}`);
+      await sleep(POLL_MS);
+    }
+  }
+
+  /** Until it knows the founding configuration itself, the cluster cannot do without any of its members. */
+  private async isFounding(id: number): Promise<boolean> {
+    const { body } = await httpCall('GET', this.addressOf(id), '/v1/status', PROBE_MS);
+    return parseObject(body).role === 'founding';
+  }
+
+  /** Send a signal to a running replica. @throws CliError refused when it does not run */
+  signal(id: number, name: Signal): void {
+    if (!this.trySignal(id, name)) throw refused(`replica ${id} does not run`);
+  }
+
+  /** False when it does not run, or has just ended. */
+  trySignal(id: number, name: Signal): boolean {
+    const running = readProcessFile(this.pidFile(id));
+    if (running === null) return false;
+    try {
+      return process.kill(running.pid, name);
+    } catch {
+      return false;
+    }
+  }
+
+  /** kill -9, and wait until it is gone. */
+  async kill(id: number): Promise<void> {
+    this.signal(id, 'SIGKILL');
+    await this.waitGone(id, STOP_MS);
+  }
+
+  /** Ask it to end and wait; kill it when it does not. Resolves with how it went. */
+  async stop(id: number): Promise<'stopped' | 'killed' | 'was-stopped'> {
+    if (this.processOf(id).state === 'stopped') {
+      removeProcessFile(this.pidFile(id));
+      return 'was-stopped';
+    }
+    this.trySignal(id, 'SIGTERM');
+    // A paused process hears SIGTERM only once it goes on.
+    this.trySignal(id, 'SIGCONT');
+    if (await this.waitGone(id, STOP_MS)) return 'stopped';
+    this.trySignal(id, 'SIGKILL');
+    await this.waitGone(id, STOP_MS);
+    return 'killed';
+  }
+
+  /** Remove the data directory of a replica that does not run. */
+  wipe(id: number): void {
+    if (this.processOf(id).state !== 'stopped')
+      throw refused(`replica ${id} runs: kill it before its disk is wiped`);
+    rmSync(this.dataDir(id), { recursive: true, force: true });
+  }
+
+  hasData(): boolean {
+    return this.ids.some((id) => existsSync(this.dataDir(id)));
+  }
+
+  private spawn(id: number): void {
+    mkdirSync(this.dir, { recursive: true });
+    const peers = this.ids.map((peer) => `${peer}=${this.addressOf(peer)}`).join(',');
+    const flags = ['--id', String(id), '--peers', peers, '--data', this.dataDir(id), ...this.layout.flags];
+    const log = openSync(this.logFile(id), 'a');
+    try {
+      const child = spawn(process.execPath, [kvdBin, ...flags], {
+        detached: true,
+        stdio: ['ignore', log, log],
+      });
+      child.unref();
+      this.children.set(id, child);
+      if (child.pid === undefined) throw refused(`replica ${id}: cannot run ${kvdBin}`);
+      writeProcessFile(this.pidFile(id), child.pid);
+    } finally {
+      closeSync(log);
+    }
+  }
+
+  private async checkPort(id: number): Promise<void> {
+    if (this.processOf(id).state !== 'stopped') throw refused(`replica ${id} runs already`);
+    const port = this.layout.port + id - 1;
+    await new Promise<void>((resolve, reject) => {
+      const server = createServer();
+      server.once('error', (error: NodeJS.ErrnoException) => {
+        const taken =
+          error.code === 'EADDRINUSE' ? 'is taken by another program' : `cannot be used: ${error.message}`;
+        reject(refused(`replica ${id}: port ${port} ${taken}; choose another with --port`));
+      });
+      server.listen(port, HOST, () => server.close(() => resolve()));
+    });
+  }
+
+  private async waitGone(id: number, timeoutMs: number): Promise<boolean> {
+    const deadlineMs = performance.now() + timeoutMs;
+    while (this.processOf(id).state !== 'stopped') {
+      if (performance.now() > deadlineMs) return false;
+      await sleep(POLL_MS / 5);
+    }
+    removeProcessFile(this.pidFile(id));
+    return true;
+  }
+
+  /** For people: how a replica that does not run ended, as far as it is known. */
+  causeOfDeath(id: number): string {
+    const child = this.children.get(id);
+    const code = child?.exitCode ?? null;
+    const how =
+      child?.signalCode ??
+      (code === null ? 'unknown why' : `exit ${code} (${EXIT_MEANINGS[code] ?? 'failed'})`);
+    const tail = this.logTail(id);
+    return tail === '' ? how : `${how}; the end of ${this.logFile(id)}:\n${tail}`;
+  }
+
+  private logTail(id: number): string {
+    try {
+      return readFileSync(this.logFile(id), 'utf8').trimEnd().split('\n').slice(-LOG_TAIL_LINES).join('\n');
+    } catch {
+      return '';
+    }
+  }
+
+  private dataDir(id: number): string {
+    return path.join(this.dir, `replica-${id}`);
+  }
+
+  private pidFile(id: number): string {
+    return path.join(this.dir, `replica-${id}.pid`);
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * The kvd processes of a drill, in a scratch directory: started, killed, paused, stopped and wiped; and what they say
+ * of themselves. Notices every end that nobody here asked for. They end when the process that made them exits.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, cpSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { kvdBin } from '../paths.js';
+import { askState, type ReplicaState } from './replica-state.js';
+
+const HOST = '127.0.0.1';
+const POLL_MS = 25;
+const FOUND_MS = 60_000;
+/** kvd promises to end within 5 s of SIGTERM. */
+const STOP_MS = 10_000;
+const LOG_TAIL_LINES = 2;
+
+/** How a process ended. */
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface ClusterOptions {
+  readonly dir: string;
+  /** Of replica 1; the others follow. */
+  readonly port: number;
+  readonly replicas: number;
+  /** More environment for the process of a replica. */
+  readonly environment?: ((id: number) => NodeJS.ProcessEnv) | undefined;
+}
+
+export class DrillCluster {
+  readonly ids: readonly number[];
+  /** Ends that nobody asked for, for people. */
+  readonly surprises: string[] = [];
+  private readonly children = new Map<number, ChildProcess>();
+  private readonly homes = new Map<number, string>();
+  private readonly asked = new Set<ChildProcess>();
+  private readonly paused = new Set<number>();
+
+  constructor(private readonly options: ClusterOptions) {
+    this.ids = Array.from({ length: options.replicas }, (_, index) => index + 1);
+    mkdirSync(options.dir, { recursive: true });
+    process.once('exit', this.killAll);
+  }
+
+  address(id: number): string {
+    return `${HOST}:${this.options.port + id - 1}`;
+  }
+
+  get endpoints(): string[] {
+    return this.ids.map((id) => this.address(id));
+  }
+
+  get founding(): string {
+    return this.ids.map((id) => `${id}=${this.address(id)}`).join(',');
+  }
+
+  dataDir(id: number): string {
+    return this.homes.get(id) ?? path.join(this.options.dir, `replica-${id}`);
+  }
+
+  /** Another place for a replica's data, before its first start. */
+  move(id: number, dataDir: string): void {
+    this.homes.set(id, dataDir);
+  }
+
+  /** Take over data directories that another cluster of the same size and ports left. */
+  adopt(templateDir: string): void {
+    for (const id of this.ids) {
+      // The reserve is a file of zeros that a replica makes again.
+      const filter = (file: string): boolean => path.basename(file) !== 'reserve';
+      cpSync(path.join(templateDir, `replica-${id}`), this.dataDir(id), { recursive: true, filter });
+    }
+  }
+
+  /** Start a replica that does not run; does not wait for it. */
+  start(id: number, peers: string): void {
+    if (this.isRunning(id)) throw new Error(`replica ${id} runs already`);
+    const log = openSync(this.logFile(id), 'a');
+    const args = ['--id', String(id), '--peers', peers, '--data', this.dataDir(id)];
+    const child = spawn(process.execPath, [kvdBin, ...args], {
+      env: { ...process.env, ...this.options.environment?.(id) },
+      stdio: ['ignore', log, log],
+    });
+    closeSync(log);
+    this.children.set(id, child);
+    this.paused.delete(id);
+    child.on('error', (error) => this.surprises.push(`replica ${id} could not be started: ${error.message}`));
+    child.on('exit', (code, signal) => {
+      if (!this.asked.has(child)) this.surprises.push(this.describeEnd(id, { code, signal }));
+    });
+  }
+
+  isRunning(id: number): boolean {
+    const child = this.children.get(id);
+    return child?.pid !== undefined && child.exitCode === null && child.signalCode === null;
+  }
+
+  get running(): number[] {
+    return this.ids.filter((id) => this.isRunning(id));
+  }
+
+  /** kill -9. */
+  kill(...ids: readonly number[]): Promise<Ended[]> {
+    return Promise.all(ids.map((id) => this.end(id, 'SIGKILL')));
+  }
+
+  /** SIGTERM; killed when that does not help within 10 s. */
+  async stop(id: number): Promise<Ended> {
+    const deadline = setTimeout(() => this.children.get(id)?.kill('SIGKILL'), STOP_MS);
+    const ended = await this.end(id, 'SIGTERM');
+    clearTimeout(deadline);
+    return ended;
+  }
+
+  /** SIGSTOP: it stays, and does nothing. */
+  pause(id: number): void {
+    this.paused.add(id);
+    this.children.get(id)?.kill('SIGSTOP');
+  }
+
+  resume(id: number): void {
+    this.paused.delete(id);
+    this.children.get(id)?.kill('SIGCONT');
+  }
+
+  /** Remove the data of a replica that does not run. */
+  wipe(id: number): void {
+    rmSync(this.dataDir(id), { recursive: true, force: true });
+  }
+
+  /** null: it does not answer. */
+  state(id: number): Promise<ReplicaState | null> {
+    return this.isRunning(id) && !this.paused.has(id) ? askState(this.address(id)) : Promise.resolve(null);
+  }
+
+  /** Of those that answer. */
+  async states(ids: readonly number[] = this.ids): Promise<ReplicaState[]> {
+    const all = await Promise.all(ids.map((id) => this.state(id)));
+    return all.filter((state) => state !== null);
+  }
+
+  /** The leader that a majority agrees on; 0: none just now. */
+  async leaderNow(): Promise<number> {
+    const states = await this.states();
+    const leading = states.filter((state) => state.role === 'leader').map((state) => state.id);
+    const agreed = (id: number): number => states.filter((state) => state.leader === id).length;
+    return leading.find((id) => agreed(id) * 2 > this.ids.length) ?? 0;
+  }
+
+  /** All written to stdout and stderr by a replica, over all its lives. */
+  log(id: number): string {
+    return readFileSync(this.logFile(id), 'utf8');
+  }
+
+  /** Have the founding members found their cluster under the addresses they listen on, and end. */
+  async found(): Promise<void> {
+    for (const id of this.ids) this.start(id, this.founding);
+    const founded = await this.waitFor(FOUND_MS, async () => {
+      const states = await this.states();
+      return (
+        states.length === this.ids.length && states.every((state) => state.clusterId !== '' && state.ready)
+      );
+    });
+    if (!founded)
+      throw new Error(this.surprises[0] ?? `no cluster was founded within ${FOUND_MS} ms\n${this.tails()}`);
+    await Promise.all(this.ids.map((id) => this.stop(id)));
+  }
+
+  /** Until `isSo`; false when that takes too long, or a process ends that should not. */
+  async waitFor(timeoutMs: number, isSo: () => Promise<boolean>): Promise<boolean> {
+    const deadlineMs = performance.now() + timeoutMs;
+    while (!(await isSo())) {
+      if (performance.now() > deadlineMs || this.surprises.length > 0) return false;
+      await sleep(POLL_MS);
+    }
+    return true;
+  }
+
+  async close(): Promise<void> {
+    await this.kill(...this.running);
+    process.removeListener('exit', this.killAll);
+  }
+
+  /** What each replica said last, for a message. */
+  tails(): string {
+    return this.ids.map((id) => `replica ${id}: ${this.tail(id)}`).join('\n');
+  }
+
+  private async end(id: number, signal: NodeJS.Signals): Promise<Ended> {
+    const child = this.children.get(id);
+    if (child === undefined) throw new Error(`replica ${id} was never started`);
+    this.asked.add(child);
+    if (this.isRunning(id)) {
+      const exit = once(child, 'exit');
+      child.kill(signal);
+      await exit;
+    }
+    return { code: child.exitCode, signal: child.signalCode };
+  }
+
+  private readonly killAll = (): void => {
+    for (const child of this.children.values()) child.kill('SIGKILL');
+  };
+
+  private logFile(id: number): string {
+    return path.join(this.options.dir, `replica-${id}.log`);
+  }
+
+  private describeEnd(id: number, { code, signal }: Ended): string {
+    return `replica ${id} ended by itself (${signal ?? `exit ${code}`}): ${this.tail(id)}`;
+  }
+
+  private tail(id: number): string {
+    try {
+      return this.log(id).trimEnd().split('\n').slice(-LOG_TAIL_LINES).join('\n');
+    } catch {
+      return '';
+    }
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * The links between the replicas of a drill: a proxy for every ordered pair, and what can be done to them. A replica
+ * sends only on connections that it dialled itself, so the proxy from a to b carries what a says to b, and no more.
+ */
+import { type Condition, LinkProxy } from './link-proxy.js';
+
+const OPEN: Condition = { type: 'open' };
+const HELD: Condition = { type: 'held' };
+
+export class Network {
+  private constructor(
+    private readonly ids: readonly number[],
+    private readonly addressOf: (id: number) => string,
+    private readonly links: ReadonlyMap<string, LinkProxy>,
+  ) {}
+
+  static async open(
+    ids: readonly number[],
+    addressOf: (id: number) => string,
+    random: () => number,
+  ): Promise<Network> {
+    const links = new Map<string, LinkProxy>();
+    for (const from of ids) {
+      for (const to of ids) {
+        if (from === to) continue;
+        links.set(`${from} ${to}`, await LinkProxy.open(Number(addressOf(to).split(':')[1]), random));
+      }
+    }
+    return new Network(ids, addressOf, links);
+  }
+
+  /** What --peers of a replica says: itself where it listens, the others behind their proxies. */
+  peersOf(id: number): string {
+    return this.ids
+      .map((peer) => `${peer}=${peer === id ? this.addressOf(id) : this.link(id, peer).address}`)
+      .join(',');
+  }
+
+  /** The condition of what each of `from` says to each of `to`. */
+  set(from: readonly number[], to: readonly number[], condition: Condition): void {
+    for (const a of from) for (const b of to) if (a !== b) this.link(a, b).set(condition);
+  }
+
+  /** Nothing passes between the two groups, either way. */
+  part(one: readonly number[], other: readonly number[]): void {
+    this.set(one, other, HELD);
+    this.set(other, one, HELD);
+  }
+
+  /** What each of `from` says to each of `to` does not arrive. */
+  mute(from: readonly number[], to: readonly number[]): void {
+    this.set(from, to, HELD);
+  }
+
+  /** End the connections between two replicas, both ways. */
+  reset(a: number, b: number): void {
+    this.link(a, b).reset();
+    this.link(b, a).reset();
+  }
+
+  heal(): void {
+    this.set(this.ids, this.ids, OPEN);
+  }
+
+  close(): void {
+    for (const link of this.links.values()) link.close();
+  }
+
+  private link(from: number, to: number): LinkProxy {
+    const link = this.links.get(`${from} ${to}`);
+    if (link === undefined) throw new Error(`there is no link from ${from} to ${to}`);
+    return link;
+  }
+}

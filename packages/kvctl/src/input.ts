@@ -1,0 +1,75 @@
+/** Reads what users hand in, files or stdin (`-`), whole or line by line; each with a bound. */
+import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import { CliError, EXIT, refused, usage } from './errors.js';
+
+/** The file's bytes, or stdin's for `-`. @throws CliError when it cannot be read or is longer than `bytesMax` */
+export async function readAll(file: string, bytesMax: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of await openInput(file)) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > bytesMax) {
+      throw new CliError(
+        EXIT.refused,
+        'KVD_TOO_LARGE',
+        `${nameOf(file)}: more than the ${bytesMax} bytes allowed`,
+      );
+    }
+  }
+  return Buffer.concat(chunks);
+}
+
+/** A stream of the file or of stdin. @throws CliError usage when there is no such file */
+export async function openInput(file: string): Promise<Readable> {
+  if (file === '-') return process.stdin;
+  try {
+    const handle = await open(file, 'r');
+    await handle.close();
+  } catch (error) {
+    throw usage(`cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  return createReadStream(file);
+}
+
+/** A line of input, without its end. */
+export interface InputLine {
+  /** From 1. */
+  readonly line: number;
+  readonly bytes: Buffer;
+}
+
+/** The lines of a stream, bounded: a file without line ends must not fill the memory. */
+export async function* readLines(
+  input: AsyncIterable<Buffer>,
+  lineBytesMax: number,
+): AsyncGenerator<InputLine> {
+  let rest: Buffer[] = [];
+  let restBytes = 0;
+  let line = 0;
+  for await (const chunk of input) {
+    let start = 0;
+    for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
+      rest.push(chunk.subarray(start, end));
+      yield { line: ++line, bytes: withoutReturn(Buffer.concat(rest)) };
+      rest = [];
+      restBytes = 0;
+      start = end + 1;
+    }
+    rest.push(chunk.subarray(start));
+    restBytes += chunk.length - start;
+    if (restBytes > lineBytesMax)
+      throw refused(`line ${line + 1}: longer than the ${lineBytesMax} bytes allowed`);
+  }
+  if (restBytes > 0) yield { line: ++line, bytes: withoutReturn(Buffer.concat(rest)) };
+}
+
+export function nameOf(file: string): string {
+  return file === '-' ? 'stdin' : file;
+}
+
+function withoutReturn(line: Buffer): Buffer {
+  return line.at(-1) === 13 ? line.subarray(0, -1) : line;
+}

@@ -1,0 +1,49 @@
+/**
+ * Where everything that kvctl says goes: results to stdout, the rest to stderr; JSON lines or text. A reader that goes
+ * away (EPIPE) ends kvctl quietly, whatever it was doing.
+ */
+import { once } from 'node:events';
+import { describeError } from './errors.js';
+
+export type Format = 'text' | 'json';
+
+export class Output {
+  constructor(
+    readonly format: Format,
+    private readonly stdout: NodeJS.WriteStream = process.stdout,
+    private readonly stderr: NodeJS.WriteStream = process.stderr,
+  ) {}
+
+  /** One result: `json` as a line, or `text` (nothing when undefined). */
+  async result(json: unknown, text?: string): Promise<void> {
+    if (this.format === 'json') await this.write(`${JSON.stringify(json)}\n`);
+    else if (text !== undefined) await this.write(`${text}\n`);
+  }
+
+  /** To stdout as it is; waits while the reader is behind. */
+  async write(data: string | Uint8Array): Promise<void> {
+    if (!this.stdout.write(data)) await once(this.stdout, 'drain');
+  }
+
+  /** For people, never a result. */
+  note(text: string): void {
+    this.stderr.write(`${text}\n`);
+  }
+
+  /** Why kvctl ends badly. */
+  error(error: unknown): void {
+    const { code, message } = describeError(error);
+    const outcome = error instanceof Error && 'outcome' in error ? { outcome: error.outcome } : {};
+    if (this.format === 'json') this.note(JSON.stringify({ code, message, ...outcome }));
+    else this.note(code === 'KVCTL_USAGE' ? `kvctl: ${message}` : `kvctl: ${code}: ${message}`);
+  }
+}
+
+/** End the process quietly when nobody reads any more. */
+export function endOnBrokenPipe(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      process.exit(error.code === 'EPIPE' ? 0 : 4);
+    });
+  }
+}

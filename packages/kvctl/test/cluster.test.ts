@@ -1,0 +1,133 @@
+/** Local clusters without their processes: layout, pid files, what the live view says. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { KvdError } from '@kvd/client';
+import t from 'tap';
+import { decideLayout, type Layout, readLayout, writeLayout } from '../src/cluster/layout.js';
+import { changes } from '../src/cluster/live-view.js';
+import { takeOwnership } from '../src/cluster/owner-file.js';
+import { readProcessFile, writeProcessFile } from '../src/cluster/process-file.js';
+import { statusLine } from '../src/commands/status.js';
+import { exitCodeOf, refused, usage } from '../src/errors.js';
+import type { ReplicaReport } from '../src/replicas.js';
+
+const five: Layout = { version: 1, replicas: 5, port: 15_000, flags: ['--alpha', '8'], sampleLoaded: true };
+
+t.test('a layout is kept, and found again', async (t) => {
+  const dir = path.join(t.testdir(), 'data');
+  t.equal(readLayout(dir), null);
+  writeLayout(dir, five);
+  t.same(readLayout(dir), five);
+  writeFileSync(path.join(dir, 'cluster.json'), '{"version":1,"replicas":"five"}');
+  t.throws(() => readLayout(dir), { exitCode: 4, message: /damaged/ });
+});
+
+t.test('the number of replicas is decided at the first start', async (t) => {
+  t.match(decideLayout('d', null, {}), { replicas: 5, port: 15_000, sampleLoaded: false });
+  t.match(decideLayout('d', null, { replicas: 9, port: 16_000 }), { replicas: 9, port: 16_000 });
+  t.same(decideLayout('d', five, {}), five, 'what is there counts');
+  t.match(decideLayout('d', five, { replicas: 5, port: 17_000 }), { port: 17_000, flags: ['--alpha', '8'] });
+  t.throws(() => decideLayout('d', five, { replicas: 3 }), {
+    exitCode: 2,
+    message: /holds a cluster of 5 replicas, not 3/,
+  });
+  t.throws(() => decideLayout('d', null, { replicas: 10 }), { code: 'KVCTL_USAGE' });
+  t.throws(() => decideLayout('d', null, { port: 65_533 }), { code: 'KVCTL_USAGE' }, 'no room for five');
+});
+
+t.test('a pid file knows its process, paused or not, and no other', async (t) => {
+  const file = path.join(t.testdir(), 'x.pid');
+  t.equal(readProcessFile(file), null);
+  const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
+  t.teardown(() => child.kill('SIGKILL'));
+  const pid = child.pid ?? 0;
+  writeProcessFile(file, pid);
+  t.same(readProcessFile(file), { pid, state: 'running' });
+  child.kill('SIGSTOP');
+  while (readProcessFile(file)?.state !== 'paused') await new Promise((resolve) => setTimeout(resolve, 5));
+  const reused = readFileSync(file, 'utf8').replace(/"startTime":"(\d+)/, '"startTime":"9$1');
+  writeFileSync(file, reused);
+  t.equal(readProcessFile(file), null, 'the same pid with another start time is another process');
+  writeProcessFile(file, pid);
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  t.equal(readProcessFile(file), null);
+  writeFileSync(file, 'garbage');
+  t.equal(readProcessFile(file), null);
+});
+
+t.test('a second start in the same directory is refused while the first lives', async (t) => {
+  const dir = t.testdir();
+  const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
+  t.teardown(() => child.kill('SIGKILL'));
+  writeProcessFile(path.join(dir, 'start.pid'), child.pid ?? 0);
+  t.throws(() => takeOwnership(dir), { exitCode: 4, message: /already up/ });
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  const release = takeOwnership(dir);
+  t.ok(existsSync(path.join(dir, 'start.pid')));
+  release();
+  t.notOk(existsSync(path.join(dir, 'start.pid')));
+});
+
+t.test('the live view tells of replicas that end and leaders that change', async (t) => {
+  const replica = (id: number, state: 'running' | 'paused' | 'stopped', pid: number | null) => ({
+    id,
+    address: `127.0.0.1:1500${id}`,
+    state,
+    pid,
+  });
+  const before = {
+    processes: [replica(1, 'running', 11), replica(2, 'running', 12)],
+    reports: [report(1, 'leader'), report(2, 'follower')],
+  };
+  t.same(changes(before, before), []);
+  const after = {
+    processes: [replica(1, 'stopped', null), replica(2, 'running', 12)],
+    reports: [report(2, 'leader')],
+  };
+  t.same(changes(before, after), [
+    'replica 1 ended; start it with: kvctl cluster restart 1',
+    'leader is replica 2',
+  ]);
+  t.same(changes(after, { processes: [replica(1, 'running', 13), replica(2, 'paused', 12)], reports: [] }), [
+    'replica 1 runs (pid 13)',
+    'replica 2 is paused',
+    'no leader',
+  ]);
+});
+
+t.test('a line of status has its fields, reachable or not', async (t) => {
+  const one: ReplicaReport = report(1, 'leader', { chosenThrough: 20, appliedThrough: 20 });
+  const two: ReplicaReport = { id: 2, address: 'h:2', reachable: false, error: 'refused', status: {} };
+  const three: ReplicaReport = report(3, 'follower', { chosenThrough: 9, appliedThrough: 8 });
+  const all = [one, two, three];
+  t.match(statusLine(three, all), { id: 3, role: 'follower', reachable: true, chosenThrough: 9, lag: 12 });
+  const line = statusLine(two, all);
+  t.match(line, {
+    id: 2,
+    address: 'h:2',
+    role: 'unreachable',
+    reachable: false,
+    ballot: null,
+    error: 'refused',
+  });
+  for (const field of ['chosenThrough', 'appliedThrough', 'revision', 'stateHash', 'incarnation']) {
+    t.equal(line[field], null, field);
+  }
+});
+
+t.test('each kind of error has its exit code', async (t) => {
+  t.equal(exitCodeOf(usage('x')), 2);
+  t.equal(exitCodeOf(refused('x')), 4);
+  t.equal(exitCodeOf(new KvdError('KVD_TOO_LARGE', 'x')), 4);
+  t.equal(exitCodeOf(new KvdError('KVD_UNAVAILABLE', 'x')), 3);
+  t.equal(exitCodeOf(new KvdError('KVD_OUTCOME_UNKNOWN', 'x')), 5);
+  t.equal(exitCodeOf(new KvdError('KVD_CLOSED', 'x', 'unknown')), 5, 'what may have happened is unknown');
+});
+
+function report(id: number, role: string, more: Record<string, unknown> = {}): ReplicaReport {
+  return { id, address: `127.0.0.1:1500${id}`, reachable: true, error: '', status: { id, role, ...more } };
+}

@@ -1,0 +1,113 @@
+/** Scripts and what they are made of: words, operations, bytes, lines of input. */
+import t from 'tap';
+import { bytesField, parseBytes, printable } from '../src/bytes.js';
+import { readLines } from '../src/input.js';
+import { parseOperation } from '../src/operations.js';
+import { parseScript, ScriptError } from '../src/script.js';
+import { splitWords, WordsError } from '../src/words.js';
+
+t.test('words are split as a shell would', async (t) => {
+  const cases: [line: string, words: string[]][] = [
+    ['', []],
+    ['   \t ', []],
+    ['PUT a 1', ['PUT', 'a', '1']],
+    ['  PUT\ta   1  ', ['PUT', 'a', '1']],
+    [`PUT a 'two words'`, ['PUT', 'a', 'two words']],
+    [`PUT a "it's"`, ['PUT', 'a', "it's"]],
+    [`PUT a 'say "hi"'`, ['PUT', 'a', 'say "hi"']],
+    [`PUT a ""`, ['PUT', 'a', '']],
+    [`a"b c"d'e f'`, ['ab cde f']],
+    [`"a\\"b" "c\\\\d" "e\\nf"`, ['a"b', 'c\\d', 'e\\nf']],
+    [`'a\\b'`, ['a\\b']],
+    ['a\\ b \\#c', ['a b', '#c']],
+    ['PUT a#b 1 # comment', ['PUT', 'a#b', '1']],
+    ['# all comment', []],
+    ['PUT "a # b" 1', ['PUT', 'a # b', '1']],
+    ['PUT ключ 値', ['PUT', 'ключ', '値']],
+  ];
+  for (const [line, words] of cases) t.same(splitWords(line), words, line);
+});
+
+t.test('a quote that is not closed is an error that says where', async (t) => {
+  t.throws(() => splitWords(`PUT a "b`), new WordsError('the quote " in column 7 is not closed'));
+  t.throws(() => splitWords(`PUT 'a b`), new WordsError("the quote ' in column 5 is not closed"));
+  t.throws(() => splitWords('PUT a \\'), { name: 'WordsError' });
+  t.throws(() => splitWords('PUT a "b\\"'), { name: 'WordsError' }, 'an escaped quote closes nothing');
+});
+
+t.test('operations are named in any case and take so many words', async (t) => {
+  t.same(parseOperation(['put', 'a', '1']), { op: 'PUT', key: 'a', value: '1' });
+  t.same(parseOperation(['Get', 'a']), { op: 'GET', key: 'a' });
+  t.same(parseOperation(['del', 'a']), { op: 'DELETE', key: 'a' });
+  t.same(parseOperation(['DELETE', 'a']), { op: 'DELETE', key: 'a' });
+  t.same(parseOperation(['SCAN']), { op: 'SCAN', prefix: '' });
+  t.same(parseOperation(['SCAN', 'p']), { op: 'SCAN', prefix: 'p' });
+  t.same(parseOperation(['SLEEP', '10']), { op: 'SLEEP', ms: 10 });
+  t.same(parseOperation(['EXPECT', 'NONE']), { op: 'EXPECT', value: null });
+  t.same(parseOperation(['EXPECT', 'none']), { op: 'EXPECT', value: 'none' }, 'only NONE means absent');
+  for (const words of [
+    ['PUT', 'a'],
+    ['PUT', 'a', 'b', 'c'],
+    ['GET'],
+    ['GET', ''],
+    ['FROB'],
+    ['SLEEP', '-1'],
+    ['SLEEP', 'x'],
+    ['EXPECT'],
+  ]) {
+    t.throws(() => parseOperation(words), { name: 'OperationError' }, words.join(' '));
+  }
+});
+
+t.test('a script is its operations with the numbers of their lines', async (t) => {
+  t.same(parseScript('# first\n\nPUT a 1\r\n  GET a\nEXPECT 1'), [
+    { line: 3, operation: { op: 'PUT', key: 'a', value: '1' } },
+    { line: 4, operation: { op: 'GET', key: 'a' } },
+    { line: 5, operation: { op: 'EXPECT', value: '1' } },
+  ]);
+  t.throws(() => parseScript('PUT a 1\nGTE a'), new ScriptError(2, "unknown operation 'GTE'"));
+  t.throws(() => parseScript('PUT a 1\n\nGET "a'), {
+    message: 'line 3: the quote " in column 5 is not closed',
+  });
+});
+
+t.test('arguments are text, hex or base64, and nothing in between', async (t) => {
+  t.same(parseBytes('ä', 'text'), Buffer.from([0xc3, 0xa4]));
+  t.same(parseBytes('00fF', 'hex'), Buffer.from([0, 255]));
+  t.same(parseBytes('AP8=', 'base64'), Buffer.from([0, 255]));
+  for (const bad of ['0', '0g', ' 00']) t.throws(() => parseBytes(bad, 'hex'), { code: 'KVCTL_USAGE' }, bad);
+  for (const bad of ['A', 'AP8!', 'A=P8'])
+    t.throws(() => parseBytes(bad, 'base64'), { code: 'KVCTL_USAGE' }, bad);
+});
+
+t.test('bytes that are no UTF-8 are told as base64', async (t) => {
+  t.same(bytesField('key', Buffer.from('zwölf')), { key: 'zwölf' });
+  t.same(bytesField('value', Buffer.from([0, 255])), { valueBase64: 'AP8=' });
+  t.equal(printable(Buffer.from([0, 255])), 'base64:AP8=');
+  t.equal(
+    printable(Buffer.from('a\tb\n\u001b[31m\\')),
+    'a\\tb\\n\\x1b[31m\\\\',
+    'a value cannot draw on the terminal',
+  );
+});
+
+t.test('lines are found wherever the chunks of a stream end', async (t) => {
+  const input = Buffer.from('first\nsecond\r\n\nläst');
+  for (let size = 1; size <= input.length; size++) {
+    const lines: string[] = [];
+    for await (const { line, bytes } of readLines(chunks(input, size), 100))
+      lines.push(`${line}:${bytes.toString()}`);
+    t.same(lines, ['1:first', '2:second', '3:', '4:läst'], `chunks of ${size}`);
+  }
+});
+
+t.test('a line without end is refused, not gathered', async (t) => {
+  const read = async () => {
+    for await (const { line } of readLines(chunks(Buffer.alloc(1000, 'x'), 10), 100)) t.fail(`line ${line}`);
+  };
+  await t.rejects(read(), { exitCode: 4, message: /^line 1: longer than the 100 bytes/ });
+});
+
+async function* chunks(bytes: Buffer, size: number): AsyncGenerator<Buffer> {
+  for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+}

@@ -1,0 +1,214 @@
+/**
+ * The one port of a replica: plain node:http with a bound on everything a client can hold on to, and the hand-over of
+ * WebSocket upgrades at /peer and /client to whoever owns them. Which path means what is http/router.ts.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { KvdError } from '@kvd/protocol';
+import type { HostPort } from './addresses.js';
+import { answerTo, errorAnswer, sendAnswer } from './http/respond.js';
+import { type HttpTargets, route } from './http/router.js';
+
+export interface HttpLimits {
+  /** Sockets at once, WebSockets included. */
+  readonly connections: number;
+  /** HTTP requests being worked on at once; beyond: 429. */
+  readonly requests: number;
+  /** From the first byte to the end of the headers. */
+  readonly headersMs: number;
+  /** From the first byte to the end of the body. */
+  readonly requestMs: number;
+  /** A kept-alive connection without a request. */
+  readonly idleMs: number;
+  /** How often the two deadlines above are checked. */
+  readonly checkMs: number;
+}
+
+export const DEFAULT_HTTP_LIMITS: HttpLimits = {
+  connections: 8_192,
+  requests: 1_024,
+  headersMs: 10_000,
+  requestMs: 60_000,
+  idleMs: 60_000,
+  checkMs: 1_000,
+};
+
+/** Refused connections between two lines of the log. */
+const DROPS_PER_LINE = 1_000;
+/** The longest key is 12 KiB percent-encoded, and a scan may name three. */
+const HEADER_BYTES_MAX = 48 * 1024;
+
+/** Takes over the socket of an upgrade. */
+export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
+export interface HttpServerPorts {
+  readonly targets: HttpTargets;
+  /** By path: `/peer`, `/client`. */
+  readonly upgrades: ReadonlyMap<string, UpgradeHandler>;
+  readonly log: (
+    level: 'debug' | 'warn' | 'error',
+    event: string,
+    fields: Readonly<Record<string, unknown>>,
+  ) => void;
+}
+
+export class HttpServer {
+  readonly #server: Server;
+  readonly #ports: HttpServerPorts;
+  readonly #limits: HttpLimits;
+  /** Connections that still speak HTTP. */
+  readonly #sockets = new Set<Socket>();
+  #active = 0;
+  #dropped = 0;
+
+  constructor(ports: HttpServerPorts, limits: HttpLimits = DEFAULT_HTTP_LIMITS) {
+    this.#ports = ports;
+    this.#limits = limits;
+    this.#server = createServer({
+      maxHeaderSize: HEADER_BYTES_MAX,
+      headersTimeout: limits.headersMs,
+      requestTimeout: limits.requestMs,
+      keepAliveTimeout: limits.idleMs,
+      connectionsCheckingInterval: limits.checkMs,
+      noDelay: true,
+    });
+    this.#server.maxConnections = limits.connections;
+    this.#server.on('connection', (socket: Socket) => this.#onConnection(socket));
+    this.#server.on('drop', () => this.#onDrop());
+    this.#server.on('request', (request, response) => void this.#handle(request, response, false));
+    this.#server.on('checkContinue', (request, response) => void this.#handle(request, response, true));
+    this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
+    this.#server.on('clientError', refuseBadHttp);
+  }
+
+  /** HTTP requests being worked on. */
+  get activeRequests(): number {
+    return this.#active;
+  }
+
+  /** Resolves when connections are taken; rejects with node's error (EADDRINUSE, …). */
+  listen({ host, port }: HostPort): Promise<HostPort> {
+    return new Promise((resolve, reject) => {
+      this.#server.once('error', reject);
+      this.#server.listen({ host, port, backlog: 1_024 }, () => {
+        this.#server.off('error', reject);
+        this.#server.on('error', (error) => {
+          this.#ports.log('error', 'server-socket-failed', { reason: error.message });
+        });
+        const bound = this.#server.address();
+        resolve({ host, port: typeof bound === 'object' && bound !== null ? bound.port : port });
+      });
+    });
+  }
+
+  /** Take no more connections, let answers under way leave for `graceMs`, then cut what is left. */
+  close(graceMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        for (const socket of this.#sockets) socket.destroy();
+      }, graceMs);
+      this.#server.close(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+      this.#server.closeIdleConnections();
+      if (this.#active === 0) for (const socket of this.#sockets) socket.destroy();
+    });
+  }
+
+  #onConnection(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+  }
+
+  /** Said once in a while: whoever opens too many connections does not stop at one more. */
+  #onDrop(): void {
+    this.#dropped += 1;
+    if (this.#dropped % DROPS_PER_LINE !== 1) return;
+    const { connections } = this.#limits;
+    this.#ports.log('warn', 'connections-refused', { refused: this.#dropped, connections });
+  }
+
+  async #handle(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): Promise<void> {
+    this.#active += 1;
+    response.once('close', () => {
+      this.#active -= 1;
+    });
+    try {
+      if (this.#active > this.#limits.requests) {
+        throw new KvdError('KVD_OVERLOADED', `more than ${this.#limits.requests} requests at once`);
+      }
+      await route(this.#ports.targets, { request, response, expectsContinue });
+    } catch (error) {
+      this.#fail(request, response, error);
+    }
+  }
+
+  #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    const known = error instanceof KvdError;
+    const reason = error instanceof Error ? error.message : String(error);
+    const stack = !known && error instanceof Error ? { stack: error.stack } : {};
+    this.#ports.log(known ? 'debug' : 'error', 'http-request-failed', {
+      method: request.method,
+      reason,
+      ...stack,
+    });
+    sendAnswer(request, response, answerTo(error));
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const target = request.url ?? '';
+    const mark = target.indexOf('?');
+    const handler = this.#ports.upgrades.get(mark < 0 ? target : target.slice(0, mark));
+    if (handler === undefined) {
+      socket.on('error', () => socket.destroy());
+      endRaw(socket, [404, 'Not Found', 'KVD_NOT_FOUND', 'WebSockets are served at /client']);
+      return;
+    }
+    this.#sockets.delete(request.socket);
+    handler(request, socket, head);
+  }
+}
+
+type Refusal = readonly [
+  status: number,
+  phrase: string,
+  code: 'KVD_BAD_REQUEST' | 'KVD_TOO_LARGE' | 'KVD_NOT_FOUND',
+  message: string,
+];
+
+const NO_HTTP: Refusal = [400, 'Bad Request', 'KVD_BAD_REQUEST', 'this is no HTTP request'];
+/** By the code of node's error. */
+const REFUSALS = new Map<string, Refusal>([
+  [
+    'HPE_INVALID_URL',
+    [400, 'Bad Request', 'KVD_BAD_REQUEST', 'bytes of a key that are not ASCII are percent-encoded'],
+  ],
+  [
+    'HPE_HEADER_OVERFLOW',
+    [431, 'Request Header Fields Too Large', 'KVD_TOO_LARGE', 'path and headers are too long'],
+  ],
+  [
+    'ERR_HTTP_REQUEST_TIMEOUT',
+    [408, 'Request Timeout', 'KVD_BAD_REQUEST', 'the request took too long to arrive'],
+  ],
+]);
+
+/** Bytes that are no HTTP, headers that are too long or too slow. */
+function refuseBadHttp(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  endRaw(socket, REFUSALS.get(error.code ?? '') ?? NO_HTTP);
+}
+
+function endRaw(socket: Duplex, [status, phrase, code, message]: Refusal): void {
+  const body = String(errorAnswer(code, message).body);
+  const head = [`HTTP/1.1 ${status} ${phrase}`, 'Content-Type: application/json'];
+  socket.end(
+    [...head, `Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close', '', body].join('\r\n'),
+  );
+  setTimeout(() => socket.destroy(), 1_000).unref();
+}

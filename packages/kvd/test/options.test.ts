@@ -1,0 +1,247 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Test, test } from 'tap';
+import { StartError } from '../src/exit-codes.js';
+import { OPTION_NAMES, type OptionName } from '../src/option-table.js';
+import { type KvdOptions, parseCommandLine } from '../src/options.js';
+
+const PEERS = '1=127.0.0.1:15000,2=127.0.0.1:15001,3=127.0.0.1:15002';
+const REQUIRED = ['--id', '1', '--peers', PEERS, '--data', 'data/replica-1'];
+
+type Env = Readonly<Record<string, string>>;
+
+async function parse(argv: readonly string[], env: Env = {}): Promise<KvdOptions> {
+  const parsed = await parseCommandLine(argv, env, '1.2.3');
+  if (parsed.type !== 'run') throw new Error(`printed ${parsed.text}`);
+  return parsed.options;
+}
+
+/** The message, of an error that exits with 2. */
+async function refusal(t: Test, argv: readonly string[], env: Env = {}): Promise<string> {
+  try {
+    await parse(argv, env);
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    t.equal(error.exitCode, 2, argv.join(' '));
+    return error.message;
+  }
+  return t.fail(`accepted ${argv.join(' ')} ${JSON.stringify(env)}`) ? '' : 'accepted';
+}
+
+/** For each option: text, the same in a configuration file, and what it becomes. */
+const SAMPLES: Record<
+  OptionName,
+  { text: string; json: unknown; read: (options: KvdOptions) => unknown; becomes: unknown }
+> = {
+  id: { text: '2', json: 2, read: (o) => o.id, becomes: 2 },
+  peers: {
+    text: '1=[::1]:7,2=db.example.org:8',
+    json: '1=[::1]:7,2=db.example.org:8',
+    read: (o) => o.peers,
+    becomes: [
+      { id: 1, address: '[::1]:7' },
+      { id: 2, address: 'db.example.org:8' },
+    ],
+  },
+  listen: { text: '[::]:99', json: '[::]:99', read: (o) => o.listen, becomes: { host: '::', port: 99 } },
+  data: { text: '/x y', json: '/x y', read: (o) => o.dataDirectory, becomes: '/x y' },
+  'tick-ms': { text: '7', json: 7, read: (o) => o.tickMs, becomes: 7 },
+  'heartbeat-ms': { text: '77', json: 77, read: (o) => o.heartbeatMs, becomes: 77 },
+  'election-timeout-ms': { text: '777', json: 777, read: (o) => o.electionTimeoutMs, becomes: 777 },
+  alpha: { text: '64', json: 64, read: (o) => o.alpha, becomes: 64 },
+  'in-flight-slots': { text: '3', json: 3, read: (o) => o.inFlightSlots, becomes: 3 },
+  'batch-bytes': { text: '4096', json: 4096, read: (o) => o.batchBytes, becomes: 4096 },
+  'batch-commands': { text: '5', json: 5, read: (o) => o.batchCommands, becomes: 5 },
+  'snapshot-slots': { text: '6', json: 6, read: (o) => o.snapshotSlots, becomes: 6 },
+  'log-level': { text: 'debug', json: 'debug', read: (o) => o.logLevel, becomes: 'debug' },
+  'chaos-fail-rate': { text: '0.25', json: 0.25, read: (o) => o.chaos.failRate, becomes: 0.25 },
+  'chaos-interval-ms': { text: '123', json: 123, read: (o) => o.chaos.intervalMs, becomes: 123 },
+  'chaos-down-ms': { text: '321', json: 321, read: (o) => o.chaos.downMs, becomes: 321 },
+  'chaos-roles': {
+    text: 'learner,proposer',
+    json: 'learner,proposer',
+    read: (o) => o.chaos.roles,
+    becomes: ['learner', 'proposer'],
+  },
+  'chaos-seed': { text: '42', json: 42, read: (o) => o.chaosSeed, becomes: 42 },
+};
+
+/** What must be there, less the option that is looked at. */
+function others(name: OptionName): string[] {
+  const pairs = [
+    ['--id', '1'],
+    ['--peers', PEERS],
+    ['--data', 'd'],
+  ].filter(([flag]) => flag !== `--${name}`);
+  return pairs.flat();
+}
+
+test('defaults suit a LAN, and chaos is off', async (t) => {
+  t.strictSame(await parse(REQUIRED), {
+    id: 1,
+    peers: [
+      { id: 1, address: '127.0.0.1:15000' },
+      { id: 2, address: '127.0.0.1:15001' },
+      { id: 3, address: '127.0.0.1:15002' },
+    ],
+    listen: null,
+    dataDirectory: 'data/replica-1',
+    tickMs: 20,
+    electionTimeoutMs: 400,
+    heartbeatMs: 60,
+    alpha: 256,
+    inFlightSlots: 8,
+    batchBytes: 1_048_576,
+    batchCommands: 4_096,
+    snapshotSlots: 10_000,
+    logLevel: 'info',
+    chaos: { failRate: 0, intervalMs: 1_000, downMs: 1_000, roles: ['acceptor'] },
+    chaosSeed: null,
+  });
+});
+
+test('every option works as flag, as environment variable and in a file, in that order', async (t) => {
+  const directory = t.testdir({});
+  for (const name of OPTION_NAMES) {
+    const { text, json, read, becomes } = SAMPLES[name];
+    const file = join(directory, `${name}.json`);
+    writeFileSync(file, JSON.stringify({ [name]: json }));
+    const variable = `KVD_${name.toUpperCase().replaceAll('-', '_')}`;
+    const rest = others(name);
+    t.strictSame(read(await parse([...rest, `--${name}`, text])), becomes, `--${name}`);
+    t.strictSame(read(await parse([...rest, `--${name}=${text}`])), becomes, `--${name}=`);
+    t.strictSame(read(await parse(rest, { [variable]: text })), becomes, variable);
+    t.strictSame(read(await parse([...rest, '--config', file])), becomes, `${name} in a file`);
+    t.strictSame(read(await parse(rest, { [variable]: text, KVD_CONFIG: file })), becomes, `${name} in both`);
+  }
+  const file = join(directory, 'order.json');
+  writeFileSync(file, '{"tick-ms": 11, "alpha": 111}');
+  const env = { KVD_TICK_MS: '12', KVD_CONFIG: file };
+  t.equal((await parse(REQUIRED, env)).tickMs, 12, 'the environment goes before the file');
+  t.equal(
+    (await parse([...REQUIRED, '--tick-ms', '13'], env)).tickMs,
+    13,
+    'a flag goes before the environment',
+  );
+  t.equal((await parse(REQUIRED, env)).alpha, 111, 'the file goes before the default');
+  t.equal((await parse(REQUIRED, { KVD_TICK_MS: '' })).tickMs, 20, 'an empty variable is none');
+  t.equal(
+    (await parse(REQUIRED, { KVD_PORT: 'tcp://10.0.0.1:1', KVD_SERVICE_HOST: 'x' })).id,
+    1,
+    'foreign KVD_ names',
+  );
+});
+
+test('a founding list is read exactly', async (t) => {
+  const peers = (list: string) => ['--id', '1', '--data', 'd', '--peers', list];
+  t.strictSame((await parse(peers(' 2=b:2 , 1=[FE80::1%eth0]:1'))).peers, [
+    { id: 1, address: '[FE80::1%eth0]:1' },
+    { id: 2, address: 'b:2' },
+  ]);
+  const refused: readonly (readonly [string, RegExp])[] = [
+    ['1=a:1,1=b:2', /replica 1 is listed twice/],
+    ['1=a:1,2=a:1', /replicas 1 and 2 have the same address a:1/],
+    ['2=a:1', /does not list this replica \(--id 1\): 2=a:1/],
+    ['1=a:0', /the port must be from 1 to 65535, not "0"/],
+    ['1=a:65536', /the port must be from 1 to 65535/],
+    ['1=a:http', /the port must be from 1 to 65535, not "http"/],
+    ['1=a', /"a" is no HOST:PORT: the port is missing/],
+    ['1=:7', /the host is missing/],
+    ['1=::1:7', /an IPv6 address goes in brackets/],
+    ['1=[::1]', /the port is missing/],
+    ['1=[:g]:1', /an IPv6 address goes in brackets/],
+    ['1=a b:1', /"a b" is no host name/],
+    ['a:1', /"a:1" is no ID=HOST:PORT/],
+    ['0=a:1', /"0=a:1" is no ID=HOST:PORT/],
+    ['1=a:1,', /"" is no ID=HOST:PORT/],
+    ['1=a:1,2147483648=b:1', /positive number/],
+    [Array.from({ length: 65 }, (_, i) => `${i + 1}=h:${i + 1}`).join(','), /65 members; at most 64/],
+  ];
+  for (const [list, why] of refused) t.match(await refusal(t, peers(list)), why, list);
+});
+
+test('what is wrong is said, with what is allowed and where it was found', async (t) => {
+  const directory = t.testdir({
+    'number.json': '{"tick-ms": "20"}',
+    'unknown.json': '{"tickMs": 20}',
+    'list.json': '[]',
+    'broken.json': '{',
+  });
+  const file = (name: string): string => join(directory, name);
+  const refused: readonly (readonly [readonly string[], Env, RegExp])[] = [
+    [[], {}, /--id is missing/],
+    [['--id', '1'], {}, /--data is missing/],
+    [
+      [...REQUIRED, '--tick-ms', 'fast'],
+      {},
+      /--tick-ms must be an integer from 1 to 1000: not "fast" \(on the command/,
+    ],
+    [[...REQUIRED, '--tick-ms', '0x10'], {}, /not "0x10"/],
+    [[...REQUIRED, '--tick-ms', '1.5'], {}, /not 1.5/],
+    [[...REQUIRED, '--tick-ms', '0'], {}, /not 0/],
+    [[...REQUIRED, '--tick-ms', '-5'], {}, /not -5/],
+    [
+      REQUIRED,
+      { KVD_ALPHA: '4097' },
+      /--alpha must be an integer from 1 to 4096: not 4097 \(KVD_ALPHA in the env/,
+    ],
+    [
+      [...REQUIRED, '--chaos-fail-rate', '1.1'],
+      {},
+      /--chaos-fail-rate must be a number from 0 to 1: not 1.1/,
+    ],
+    [
+      [...REQUIRED, '--chaos-roles', 'leader'],
+      {},
+      /a list of acceptor, learner, proposer: there is no role "leader"/,
+    ],
+    [[...REQUIRED, '--chaos-roles', 'learner,learner'], {}, /a role is listed twice/],
+    [[...REQUIRED, '--log-level', 'loud'], {}, /one of trace, .*: there is no level "loud"/],
+    [[...REQUIRED, '--data', ' '], {}, /--data is given 2 times/],
+    [
+      ['--id', '1', '--peers', PEERS, '--data', ' '],
+      {},
+      /--data must be the path of a directory: it is empty/,
+    ],
+    [[...REQUIRED, '--speed', '9'], {}, /Unknown argument: speed/],
+    [[...REQUIRED, '--tickMs', '9'], {}, /Unknown argument: tickMs/],
+    [[...REQUIRED, '--no-alpha'], {}, /Unknown argument: no-alpha/],
+    [[...REQUIRED, 'extra'], {}, /Unknown argument: extra/],
+    [[...REQUIRED, '--listen'], {}, /Not enough arguments following: listen/],
+    [[...REQUIRED, '--heartbeat-ms', '10'], {}, /--tick-ms \(20\) must not be above --heartbeat-ms \(10\)/],
+    [
+      [...REQUIRED, '--heartbeat-ms', '400'],
+      {},
+      /--heartbeat-ms \(400\) must be below --election-timeout-ms \(400\)/,
+    ],
+    [
+      [...REQUIRED, '--alpha', '4', '--in-flight-slots', '5'],
+      {},
+      /--in-flight-slots \(5\) must not be above --alpha/,
+    ],
+    [[...REQUIRED, '--config', file('none.json')], {}, /--config .*none.json: ENOENT/],
+    [
+      [...REQUIRED, '--config', file('number.json')],
+      {},
+      /--tick-ms must be .*: not "20" \(in .*number.json\)/,
+    ],
+    [[...REQUIRED, '--config', file('unknown.json')], {}, /unknown name "tickMs"/],
+    [[...REQUIRED, '--config', file('list.json')], {}, /must hold one JSON object/],
+    [[...REQUIRED, '--config', file('broken.json')], {}, /broken.json: .*JSON/],
+  ];
+  for (const [argv, env, why] of refused) t.match(await refusal(t, argv, env), why, argv.slice(6).join(' '));
+});
+
+test('a small alpha alone pulls the slots in flight down with it', async (t) => {
+  t.equal((await parse([...REQUIRED, '--alpha', '4'])).inFlightSlots, 4);
+});
+
+test('--help shows every option, --version the version', async (t) => {
+  const help = await parseCommandLine(['--help'], {}, '1.2.3');
+  if (help.type !== 'print') throw new Error('--help ran');
+  for (const name of OPTION_NAMES) t.match(help.text, `--${name}`);
+  t.match(help.text, /--config/);
+  t.match(help.text, /\[1048576\]/);
+  const version = await parseCommandLine(['--version'], {}, '1.2.3');
+  t.strictSame(version, { type: 'print', text: '1.2.3' });
+});

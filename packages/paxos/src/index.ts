@@ -1,0 +1,11 @@
+export * from './ballot.js';
+export * from './configuration.js';
+export type * from './context.js';
+export type * from './election.js';
+export * from './invariant.js';
+export type * from './messages.js';
+export * from './node.js';
+export { type Envelope, type FetchRequest, withoutRole } from './outbox.js';
+export type * from './read-rounds.js';
+export { PromiseSet } from './safe-value.js';
+export type * from './types.js';

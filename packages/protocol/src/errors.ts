@@ -1,0 +1,70 @@
+/**
+ * Every error that reaches a user: its stable code, whether anything was done, and what it means over HTTP and for
+ * kvctl's exit status. Messages may change; codes do not.
+ */
+
+/** `not-done`: certainly nothing happened. `unknown`: it may have happened, or may yet. */
+export type Outcome = 'not-done' | 'unknown';
+
+export interface ErrorMeaning {
+  readonly httpStatus: number;
+  readonly exitCode: number;
+  readonly outcome: Outcome;
+  /** May the same request be sent again, unchanged? Only one that carries a session or a key after `unknown`. */
+  readonly retry: boolean;
+}
+
+const meaning = (httpStatus: number, exitCode: number, outcome: Outcome, retry: boolean): ErrorMeaning => ({
+  httpStatus,
+  exitCode,
+  outcome,
+  retry,
+});
+
+export const ERRORS = {
+  KVD_BAD_REQUEST: meaning(400, 4, 'not-done', false),
+  KVD_BAD_FRAME: meaning(400, 4, 'not-done', false),
+  KVD_PROTOCOL_VERSION: meaning(400, 4, 'not-done', false),
+  KVD_WRONG_CLUSTER: meaning(400, 4, 'not-done', false),
+  KVD_NOT_FOUND: meaning(404, 1, 'not-done', false),
+  KVD_METHOD_NOT_ALLOWED: meaning(405, 4, 'not-done', false),
+  KVD_CONDITION_FALSE: meaning(409, 1, 'not-done', false),
+  KVD_IDEMPOTENCY_CONFLICT: meaning(409, 4, 'not-done', false),
+  KVD_COMPACTED: meaning(410, 4, 'not-done', false),
+  KVD_SESSION_EXPIRED: meaning(410, 4, 'unknown', false),
+  /** The number is below the lowest one that the client still waits for: its result is forgotten. */
+  KVD_SEQUENCE_FORGOTTEN: meaning(410, 4, 'unknown', false),
+  KVD_TOO_LARGE: meaning(413, 4, 'not-done', false),
+  KVD_OVERLOADED: meaning(429, 3, 'not-done', true),
+  /** No leader, no quorum, or stopping; nothing was done. */
+  KVD_UNAVAILABLE: meaning(503, 3, 'not-done', true),
+  /** The log or state of this replica failed. */
+  KVD_STORAGE: meaning(503, 3, 'not-done', true),
+  /** This replica's state contradicts the majority's (S12). */
+  KVD_STATE_DIVERGED: meaning(503, 3, 'not-done', true),
+  /** A read was not answered in time. Reads are never unknown. */
+  KVD_TIMEOUT: meaning(503, 3, 'not-done', true),
+  /** A mutation was sent and not answered in time, or its slot was lost. */
+  KVD_OUTCOME_UNKNOWN: meaning(504, 5, 'unknown', true),
+  /** The client was closed, or its AbortSignal fired, before the request was sent. */
+  KVD_CLOSED: meaning(503, 3, 'not-done', false),
+  KVD_INTERNAL: meaning(500, 3, 'unknown', false),
+} as const satisfies Record<string, ErrorMeaning>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+/** Wire numbers of the codes: append only. */
+export const ERROR_CODES = Object.keys(ERRORS) as ErrorCode[];
+
+/** An error with a stable `code`; `outcome` says whether anything may have been done. */
+export class KvdError extends Error {
+  readonly code: ErrorCode;
+  readonly outcome: Outcome;
+
+  constructor(code: ErrorCode, message: string, outcome: Outcome = ERRORS[code].outcome) {
+    super(message);
+    this.name = 'KvdError';
+    this.code = code;
+    this.outcome = outcome;
+  }
+}

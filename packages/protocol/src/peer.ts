@@ -1,0 +1,75 @@
+/**
+ * What passes between replicas besides the messages of the core (@kvd/paxos Message): the handshake, requests passed
+ * on to the leader, and snapshots. peer-codec.ts gives the bytes of all of them.
+ */
+import type {
+  ClusterId,
+  ConfigurationAt,
+  Incarnation,
+  MarkerNumber,
+  Message,
+  ReplicaId,
+  Slot,
+} from '@kvd/paxos';
+import type { Request, Response } from './requests.js';
+
+/** First frame of a connection between replicas, in both directions. A difference that matters ends the connection. */
+export interface PeerHello {
+  readonly type: 'peer-hello';
+  readonly protocolVersion: number;
+  /** Empty before the founding configuration is known: any cluster. */
+  readonly clusterId: ClusterId;
+  readonly replicaId: ReplicaId;
+  readonly incarnation: Incarnation;
+  /** HOST:PORT where the sender listens. */
+  readonly address: string;
+  /** The founding list as `ID=HOST:PORT,…` sorted by id; other members at a peer are refused. Empty: none known. */
+  readonly founding: string;
+}
+
+/** A request passed on to the leader, over one hop. */
+export interface Forward {
+  readonly type: 'forward';
+  readonly forwardId: number;
+  readonly request: Request;
+}
+
+export interface ForwardReply {
+  readonly type: 'forward-reply';
+  readonly forwardId: number;
+  readonly response: Response;
+}
+
+/** Ask for a snapshot (`snapshotId` 0, `sequence` 0), or for the next chunk of one. Sent again when unanswered. */
+export interface SnapshotFetch {
+  readonly type: 'snapshot-fetch';
+  readonly snapshotId: number;
+  readonly sequence: number;
+}
+
+/** The state after `slot`, in chunks numbered from 0. Each chunk repeats the header. */
+export interface SnapshotChunk {
+  readonly type: 'snapshot-chunk';
+  readonly snapshotId: number;
+  readonly sequence: number;
+  readonly last: boolean;
+  readonly slot: Slot;
+  /** Ascending; what S9 asks to be held. */
+  readonly configurations: readonly ConfigurationAt[];
+  /** Records as the state machine encodes them; opaque here. At most PAGE_BYTES_MAX plus one record. */
+  readonly records: Uint8Array;
+}
+
+/** "I have no such snapshot (any more)." */
+export interface SnapshotGone {
+  readonly type: 'snapshot-gone';
+  readonly snapshotId: number;
+}
+
+export type PeerMessage = Message | Forward | ForwardReply | SnapshotFetch | SnapshotChunk | SnapshotGone;
+
+/** A peer message as received: `marker` is the sender's last durable marker (S5). */
+export interface PeerEnvelope {
+  readonly marker: MarkerNumber;
+  readonly message: PeerMessage;
+}

@@ -1,0 +1,284 @@
+/**
+ * The bytes between a client and a replica. A ws message is a concatenation of items, each one MessagePack array; many
+ * requests, or many answers, share a message. All numbers are append only.
+ *
+ * Client to replica:
+ *
+ *     [1, protocolVersion, clusterId, name]        client-hello, once, first; clusterId is bin of 16 or 0 (any) bytes
+ *     [2, requestId, request]                      requestId: 1 to 2^53 - 1, the client's choice
+ *
+ *     request    [1, timeoutMs, command]                                                   mutate
+ *                [2, timeoutMs, consistency, key]                                          get
+ *                [3, timeoutMs, consistency, from, to, limit, keysOnly, countOnly]         scan
+ *     consistency: 0 linearizable, 1 stale
+ *
+ * Replica to client:
+ *
+ *     [1, protocolVersion, clusterId, replicaId, leaderId, [[id, address], …]]             welcome
+ *     [2, requestId, response]                     requestId 0: about the connection, which then closes
+ *
+ *     response   [1, result]                                                               result (result-codec.ts)
+ *                [2, entry or nil, revision]                                               entry
+ *                [3, [entry, …], count, next or nil, revision]                             page
+ *                [4, code, message, outcome]           outcome: 0 not-done, 1 unknown      error
+ *     entry      [key, value, createRevision, modRevision, version]
+ *
+ * A request that is framed well but no good is handed over as invalid, and the rest of the message is read. What cannot
+ * be framed ends the connection (KVD_BAD_FRAME). Another version is told from the first two fields of the first item,
+ * which stay as they are in every version (KVD_PROTOCOL_VERSION).
+ */
+import { decodeCommand } from './command-codec.js';
+import { KvdError } from './errors.js';
+import { cutText, encodeHandshake } from './handshake-encoder.js';
+import { optionalIdentifierBytes, readOptionalIdentifier } from './identifier-codec.js';
+import {
+  ADDRESS_BYTES_MAX,
+  CLIENT_NAME_BYTES_MAX,
+  INVALID_REQUESTS_PER_FRAME_MAX,
+  KEY_BYTES_MAX,
+  MEMBERS_MAX,
+  PROTOCOL_VERSION,
+  REQUEST_BYTES_MAX,
+  TIMEOUT_MS_MAX,
+} from './limits.js';
+import { MsgpackReader } from './msgpack-reader.js';
+import { MsgpackWriter } from './msgpack-writer.js';
+import type { ClientHello, Consistency, Request, Response, Welcome } from './requests.js';
+import { readResponse, responseBytesHint, writeResponse } from './response-codec.js';
+
+const HELLO = 1;
+const REQUEST = 2;
+const WELCOME = 1;
+const RESPONSE = 2;
+
+const MUTATE = 1;
+const GET = 2;
+const SCAN = 3;
+
+/** What a later version may grow its hello to. */
+const HELLO_FIELDS_MAX = 15;
+const OVERHEAD_BYTES = 64;
+
+/** Where the items of a client's message go. */
+export interface ClientFrameHandler {
+  onHello(hello: ClientHello): void;
+  /** The byte arrays are views on the message. The command of a mutate request has been checked. */
+  onRequest(requestId: number, request: Request): void;
+  /** To be answered with this error; KVD_BAD_REQUEST or KVD_TOO_LARGE. */
+  onInvalidRequest(requestId: number, error: KvdError): void;
+}
+
+/** Where the items of a replica's message go. */
+export interface ServerFrameHandler {
+  onWelcome(welcome: Welcome): void;
+  /** `requestId` 0: about the connection, which then closes. The byte arrays are views on the message. */
+  onResponse(requestId: number, response: Response): void;
+}
+
+const writer = new MsgpackWriter();
+
+export function encodeClientHello(hello: ClientHello): Uint8Array {
+  const { protocolVersion, clusterId, name } = hello;
+  const clusterBytes = optionalIdentifierBytes(clusterId);
+  return encodeHandshake([HELLO, protocolVersion, clusterBytes, cutText(name, CLIENT_NAME_BYTES_MAX)]);
+}
+
+export function encodeRequest(requestId: number, request: Request): Uint8Array {
+  writer.begin(requestBytesHint(request));
+  writer.array(3);
+  writer.uint(REQUEST);
+  writer.uint(requestId);
+  writeRequest(writer, request);
+  return writer.finish();
+}
+
+export function encodeWelcome(welcome: Welcome): Uint8Array {
+  const { protocolVersion, clusterId, replicaId, leaderId } = welcome;
+  const members = welcome.members.map(({ id, address }) => [id, cutText(address, ADDRESS_BYTES_MAX)]);
+  return encodeHandshake([
+    WELCOME,
+    protocolVersion,
+    optionalIdentifierBytes(clusterId),
+    replicaId,
+    leaderId,
+    members,
+  ]);
+}
+
+/** `requestId` 0 for an error about the connection as a whole. */
+export function encodeResponse(requestId: number, response: Response): Uint8Array {
+  writer.begin(responseBytesHint(response));
+  writer.array(3);
+  writer.uint(RESPONSE);
+  writer.uint(requestId);
+  writeResponse(writer, response);
+  return writer.finish();
+}
+
+/**
+ * Read a client's message item by item, in order.
+ * @throws KvdError KVD_BAD_FRAME, KVD_PROTOCOL_VERSION: the connection is to be closed; items before were handed over
+ */
+export function decodeClientFrame(bytes: Uint8Array, handler: ClientFrameHandler): void {
+  const reader = new MsgpackReader(bytes);
+  let invalid = 0;
+  while (reader.remaining > 0) {
+    const length = reader.readArrayHeader(HELLO_FIELDS_MAX, 'item');
+    const type = reader.readUint('item type');
+    if (type === REQUEST && length === 3) {
+      if (readRequestItem(reader, handler)) continue;
+      invalid += 1;
+      if (invalid > INVALID_REQUESTS_PER_FRAME_MAX) reader.refuse('too many invalid requests in one message');
+    } else if (type === HELLO) handler.onHello(readHello(reader, length));
+    else reader.refuse(`a client sends no item of type ${type} with ${length} fields`);
+  }
+}
+
+/**
+ * Read a replica's message item by item, in order.
+ * @throws KvdError KVD_BAD_FRAME, KVD_PROTOCOL_VERSION: the connection is to be closed; items before were handed over
+ */
+export function decodeServerFrame(bytes: Uint8Array, handler: ServerFrameHandler): void {
+  const reader = new MsgpackReader(bytes);
+  while (reader.remaining > 0) {
+    const length = reader.readArrayHeader(HELLO_FIELDS_MAX, 'item');
+    const type = reader.readUint('item type');
+    if (type === RESPONSE && length === 3) {
+      const requestId = reader.readUint('request id');
+      handler.onResponse(requestId, readResponse(reader));
+    } else if (type === WELCOME) handler.onWelcome(readWelcome(reader, length));
+    else reader.refuse(`a replica sends no item of type ${type} with ${length} fields`);
+  }
+}
+
+export function writeRequest(out: MsgpackWriter, request: Request): void {
+  switch (request.type) {
+    case 'mutate':
+      out.array(3);
+      out.uint(MUTATE);
+      out.uint(request.timeoutMs);
+      out.bin(request.command);
+      return;
+    case 'get':
+      out.array(4);
+      out.uint(GET);
+      out.uint(request.timeoutMs);
+      writeConsistency(out, request.consistency);
+      out.bin(request.key);
+      return;
+    case 'scan':
+      out.array(8);
+      out.uint(SCAN);
+      out.uint(request.timeoutMs);
+      writeConsistency(out, request.consistency);
+      out.bin(request.from);
+      out.bin(request.to);
+      out.uint(request.limit);
+      out.bool(request.keysOnly);
+      out.bool(request.countOnly);
+      return;
+  }
+}
+
+/** @throws KvdError KVD_BAD_REQUEST or KVD_TOO_LARGE where the command is at fault, else as the reader's purpose says */
+export function readRequest(reader: MsgpackReader): Request {
+  const length = reader.readArrayHeader(8, 'request');
+  const type = reader.readUint('request type');
+  if (type === MUTATE && length === 3) {
+    const timeoutMs = readTimeout(reader);
+    const command = reader.readBin('command', REQUEST_BYTES_MAX);
+    decodeCommand(command);
+    return { type: 'mutate', timeoutMs, command };
+  }
+  if (type === GET && length === 4) {
+    const timeoutMs = readTimeout(reader);
+    const consistency = readConsistency(reader);
+    const key = reader.readBin('key', KEY_BYTES_MAX);
+    if (key.length === 0) reader.refuse('a key has at least one byte');
+    return { type: 'get', timeoutMs, consistency, key };
+  }
+  if (type === SCAN && length === 8) return readScan(reader);
+  return reader.refuse(`no request has type ${type} and ${length} fields`);
+}
+
+/** About how many bytes the request takes, so that large ones are written in one go. */
+export function requestBytesHint(request: Request): number {
+  return (request.type === 'mutate' ? request.command.length : 0) + OVERHEAD_BYTES;
+}
+
+/** The first item of a connection must be of our version; its first two fields are the same in all of them. */
+export function readVersion(reader: MsgpackReader): number {
+  const version = reader.readUint('protocol version');
+  if (version === PROTOCOL_VERSION) return version;
+  const message = `protocol version ${version} is spoken there, ${PROTOCOL_VERSION} here`;
+  throw new KvdError('KVD_PROTOCOL_VERSION', message);
+}
+
+/** False when the request was invalid; the reader then stands behind it all the same. */
+function readRequestItem(reader: MsgpackReader, handler: ClientFrameHandler): boolean {
+  const requestId = reader.readUint('request id');
+  if (requestId === 0) reader.refuse('a request id is at least 1');
+  const start = reader.offset;
+  let request: Request;
+  try {
+    reader.purpose = 'request';
+    request = readRequest(reader);
+  } catch (error) {
+    if (!(error instanceof KvdError)) throw error;
+    reader.purpose = 'frame';
+    reader.rewind(start);
+    reader.skipValue('request');
+    handler.onInvalidRequest(requestId, error);
+    return false;
+  }
+  reader.purpose = 'frame';
+  handler.onRequest(requestId, request);
+  return true;
+}
+
+function readScan(reader: MsgpackReader): Request {
+  const timeoutMs = readTimeout(reader);
+  const consistency = readConsistency(reader);
+  const from = reader.readBin('from', KEY_BYTES_MAX);
+  const to = reader.readBin('to', KEY_BYTES_MAX);
+  const limit = reader.readUint('limit');
+  const keysOnly = reader.readBool('keys only');
+  const countOnly = reader.readBool('count only');
+  return { type: 'scan', timeoutMs, consistency, from, to, limit, keysOnly, countOnly };
+}
+
+function readHello(reader: MsgpackReader, length: number): ClientHello {
+  const protocolVersion = readVersion(reader);
+  if (length !== 4) reader.refuse(`client-hello: 4 fields expected, not ${length}`);
+  const clusterId = readOptionalIdentifier(reader, 'cluster id');
+  const name = reader.readStr('name', CLIENT_NAME_BYTES_MAX);
+  return { type: 'client-hello', protocolVersion, clusterId, name };
+}
+
+function readWelcome(reader: MsgpackReader, length: number): Welcome {
+  const protocolVersion = readVersion(reader);
+  if (length !== 6) reader.refuse(`welcome: 6 fields expected, not ${length}`);
+  const clusterId = readOptionalIdentifier(reader, 'cluster id');
+  const replicaId = reader.readUint('replica id');
+  const leaderId = reader.readUint('leader id');
+  const members: { id: number; address: string }[] = [];
+  const count = reader.readArrayHeader(MEMBERS_MAX, 'members');
+  for (let i = 0; i < count; i += 1) {
+    reader.expectArray(2, 'member');
+    const id = reader.readUint('member id');
+    members.push({ id, address: reader.readStr('address', ADDRESS_BYTES_MAX) });
+  }
+  return { type: 'welcome', protocolVersion, clusterId, replicaId, leaderId, members };
+}
+
+function readTimeout(reader: MsgpackReader): number {
+  return reader.readUint('timeout in ms', TIMEOUT_MS_MAX);
+}
+
+function writeConsistency(out: MsgpackWriter, consistency: Consistency): void {
+  out.uint(consistency === 'linearizable' ? 0 : 1);
+}
+
+function readConsistency(reader: MsgpackReader): Consistency {
+  return reader.readUint('consistency', 1) === 0 ? 'linearizable' : 'stale';
+}

@@ -1,0 +1,132 @@
+/**
+ * From commands to slots and back: gathers mutations while a write is under way, proposes them as one batch, and gives
+ * each its result when that slot is applied. A batch is proposed in one slot only; what is chosen there decides.
+ */
+import type { ChosenEntry, Slot, Value } from '@kvd/paxos';
+import type { CommandResult } from '@kvd/protocol';
+import { encodeBatch, peekBatchTag } from '@kvd/protocol';
+import type { ClusterClock } from './cluster-clock.js';
+import type { Pending } from './pending.js';
+
+interface Proposed {
+  readonly count: number;
+  readonly requests: readonly Pending[];
+}
+
+export interface BatcherLimits {
+  readonly batchBytes: number;
+  readonly batchCommands: number;
+  /** Bytes that may wait to be proposed. */
+  readonly queueBytesMax: number;
+}
+
+export class Batcher {
+  private queue: Pending[] = [];
+  private queuedBytes = 0;
+  private head = 0;
+  private readonly proposed = new Map<Slot, Proposed>();
+  private count = 0;
+
+  constructor(
+    /** Random, drawn once a life: tells our batches from those of any other replica or life. */
+    private readonly proposerTag: number,
+    private readonly limits: BatcherLimits,
+    private readonly clock: ClusterClock,
+  ) {}
+
+  get waiting(): number {
+    return this.queue.length - this.head;
+  }
+
+  get hasRoom(): boolean {
+    return this.queuedBytes < this.limits.queueBytesMax;
+  }
+
+  /** At least a full batch waits: worth a slot even while the disk is busy. */
+  get isFull(): boolean {
+    return this.waiting >= this.limits.batchCommands || this.queuedBytes >= this.limits.batchBytes;
+  }
+
+  add(pending: Pending, command: Uint8Array): void {
+    this.queue.push(pending);
+    this.queuedBytes += command.length;
+  }
+
+  /** The next batch; null when all that waited was answered meanwhile. */
+  take(stateMs: number, wallMs: number): { readonly value: Value; readonly requests: Pending[] } | null {
+    const requests: Pending[] = [];
+    const commands: Uint8Array[] = [];
+    let bytes = 0;
+    while (this.head < this.queue.length && requests.length < this.limits.batchCommands) {
+      const pending = this.queue[this.head] as Pending;
+      const command = commandOf(pending);
+      if (commands.length > 0 && bytes + command.length > this.limits.batchBytes) break;
+      this.head += 1;
+      this.queuedBytes -= command.length;
+      if (pending.answered) continue;
+      requests.push(pending);
+      commands.push(command);
+      bytes += command.length;
+    }
+    if (this.head === this.queue.length) this.compact();
+    if (commands.length === 0) return null;
+    this.count += 1;
+    const tag = { proposer: this.proposerTag, count: this.count };
+    const encoded = encodeBatch({ tag, clusterMs: this.clock.read(stateMs), wallMs, commands });
+    return { value: { type: 'batch', bytes: encoded }, requests };
+  }
+
+  onProposed(slot: Slot, requests: readonly Pending[]): void {
+    for (const pending of requests) pending.entered = true;
+    this.proposed.set(slot, { count: this.count, requests });
+  }
+
+  /**
+   * A slot was applied. Answers what was ours in it; returns what we proposed there when another value was chosen.
+   */
+  onApplied(entry: ChosenEntry, results: readonly CommandResult[]): readonly Pending[] {
+    const proposed = this.proposed.get(entry.slot);
+    if (!proposed) return [];
+    this.proposed.delete(entry.slot);
+    if (!this.isOurs(entry.value, proposed.count)) return proposed.requests;
+    for (const [i, pending] of proposed.requests.entries()) {
+      pending.reply({ type: 'result', result: results[i] as CommandResult });
+    }
+    return [];
+  }
+
+  /** Slots through `slot` came with a snapshot: what became of our batches there is not known. */
+  takeSkipped(slot: Slot): Pending[] {
+    const skipped: Pending[] = [];
+    for (const [at, { requests }] of this.proposed) {
+      if (at > slot) continue;
+      this.proposed.delete(at);
+      skipped.push(...requests);
+    }
+    return skipped;
+  }
+
+  /** No longer leading: what never entered a slot can go elsewhere. */
+  takeQueue(): Pending[] {
+    const rest = this.queue.slice(this.head).filter((pending) => !pending.answered);
+    this.compact();
+    this.queuedBytes = 0;
+    return rest;
+  }
+
+  private compact(): void {
+    this.queue = [];
+    this.head = 0;
+  }
+
+  private isOurs(value: Value, count: number): boolean {
+    if (value.type !== 'batch') return false;
+    const tag = peekBatchTag(value.bytes);
+    return tag.proposer === this.proposerTag && tag.count === count;
+  }
+}
+
+function commandOf(pending: Pending): Uint8Array {
+  if (pending.request.type !== 'mutate') throw new Error('only mutations are batched');
+  return pending.request.command;
+}

@@ -1,0 +1,73 @@
+/**
+ * A request on its way, and the rule about its end: "nothing was done" may be said only if no attempt ever entered a
+ * slot or was lost on the way; otherwise the outcome of a mutation is unknown, whatever later attempts say. (DESIGN,
+ * section 7)
+ */
+import type { ErrorCode, Request, Response } from '@kvd/protocol';
+import { ERRORS, isRetrySafe } from '@kvd/protocol';
+import type { ReplySink } from './api.js';
+
+/** Shared by the requests of a replica: how many are unanswered. */
+export interface Outstanding {
+  count: number;
+}
+
+export class Pending {
+  /** An attempt may have had an effect that is not known. */
+  entered = false;
+  answered = false;
+  /** Passed on to the leader under this number; 0: it is not. */
+  forwardId = 0;
+  sentTick = 0;
+
+  constructor(
+    readonly sink: ReplySink,
+    readonly requestId: number,
+    readonly request: Request,
+    readonly deadlineTick: number,
+    /** Came from another replica: not passed on again. */
+    readonly forwarded: boolean,
+    private readonly outstanding: Outstanding,
+  ) {
+    outstanding.count += 1;
+  }
+
+  /** May it be sent again after an attempt whose end is not known? */
+  get retrySafe(): boolean {
+    return this.request.type !== 'mutate' || isRetrySafe(this.request.command);
+  }
+
+  reply(response: Response): void {
+    if (this.answered) return;
+    this.forget();
+    this.sink.reply(this.requestId, response);
+  }
+
+  /** Nobody waits for it any more. */
+  forget(): void {
+    if (this.answered) return;
+    this.answered = true;
+    this.outstanding.count -= 1;
+  }
+
+  /** An error that is not the state machine's own answer. */
+  fail(code: ErrorCode, message: string): void {
+    if (this.request.type === 'mutate' && this.entered && ERRORS[code].outcome === 'not-done') {
+      this.reply(errorResponse('KVD_OUTCOME_UNKNOWN', `${message}; an earlier attempt may have been done`));
+    } else {
+      this.reply(errorResponse(code, message));
+    }
+  }
+
+  /** Time is up. */
+  expire(): void {
+    if (this.request.type !== 'mutate') this.fail('KVD_TIMEOUT', 'no quorum answered the read in time');
+    else if (this.entered)
+      this.fail('KVD_OUTCOME_UNKNOWN', 'not answered in time; it may have been done, or may yet');
+    else this.fail('KVD_UNAVAILABLE', 'no leader took the request in time; nothing was done');
+  }
+}
+
+export function errorResponse(code: ErrorCode, message: string): Response {
+  return { type: 'error', code, message, outcome: ERRORS[code].outcome };
+}

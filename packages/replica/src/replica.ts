@@ -1,0 +1,522 @@
+/**
+ * The one driver round the core: feeds it inputs, carries out its Readys, applies what is chosen, answers clients.
+ * The same class runs in kvd on LevelDB and ws and in the simulator on virtual disks and a virtual network: it has no
+ * timer, no clock, no chance and no await of its own, and what takes time comes back through ports.
+ */
+import type {
+  ChosenEntry,
+  Envelope,
+  Identity,
+  MarkerNumber,
+  Member,
+  Message,
+  Ready,
+  ReplicaId,
+} from '@kvd/paxos';
+import { PaxosNode } from '@kvd/paxos';
+import type { CommandResult, PeerMessage, Request } from '@kvd/protocol';
+import { decodePeerFrame, encodePeerMessage } from '@kvd/protocol';
+import type {
+  PaxosRole,
+  ReplicaApi,
+  ReplicaFailure,
+  ReplicaOptions,
+  ReplicaPorts,
+  ReplicaStatus,
+  ReplySink,
+} from './api.js';
+import { Batcher } from './batcher.js';
+import { CatchUp } from './catch-up.js';
+import { ClusterClock } from './cluster-clock.js';
+import { LogDriver } from './log-driver.js';
+import type { Pending } from './pending.js';
+import type { TransportHandler } from './ports.js';
+import { Reads } from './reads.js';
+import type { Refusal, RouterHandler } from './router.js';
+import { Router } from './router.js';
+import { StateKeeper } from './state-keeper.js';
+import { describeStatus } from './status.js';
+import { Tracer } from './tracer.js';
+
+const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
+
+export class Replica implements ReplicaApi, TransportHandler {
+  readonly identity: Identity;
+  readonly node: PaxosNode;
+  readonly driver: LogDriver;
+  readonly connected = new Map<ReplicaId, { identity: Identity; address: string; links: number }>();
+  readonly down = new Set<PaxosRole>();
+  stopped = false;
+  readonly keeper: StateKeeper;
+  private readonly batcher: Batcher;
+  private readonly catchUp: CatchUp;
+  private readonly clock: ClusterClock;
+  private readonly reads: Reads;
+  private readonly router: Router;
+  private readonly tracer: Tracer;
+  private readonly forwardSinks = new Map<ReplicaId, ReplySink>();
+  private toSelf: Message[] = [];
+  private wallMs = 0;
+  private draining = false;
+  private wasLeading = false;
+  private knownLeader: ReplicaId = 0;
+  private rollbackReported = false;
+  private knownConfiguration: unknown = null;
+  private stopping: (() => void) | null = null;
+
+  constructor(
+    readonly options: ReplicaOptions,
+    readonly ports: ReplicaPorts,
+  ) {
+    const { log, state, random } = ports;
+    const { recovered } = log;
+    this.identity = recovered.identity;
+    this.tracer = new Tracer(ports.trace, this.identity.replicaId);
+    this.node = new PaxosNode(
+      {
+        identity: this.identity,
+        founding: options.founding ?? [],
+        newClusterId: options.newClusterId,
+        mayFound: options.mayFound,
+        alpha: options.alpha,
+        timing: {
+          electionTicks: this.ticks(options.electionTimeoutMs),
+          heartbeatTicks: this.ticks(options.heartbeatMs),
+        },
+        inFlightSlots: options.inFlightSlots,
+        random,
+      },
+      recovered,
+    );
+    this.driver = new LogDriver(log, {
+      onPersisted: (marker, after) => this.onPersisted(marker, after),
+      onLogFailure: (error) => this.onLogFailure(error),
+    });
+    this.clock = new ClusterClock(options.tickMs, options.electionTimeoutMs);
+    const { batchBytes, batchCommands } = options;
+    const tag = Math.floor(random() * 2 ** 48);
+    this.batcher = new Batcher(
+      tag,
+      { batchBytes, batchCommands, queueBytesMax: QUEUE_BYTES_MAX },
+      this.clock,
+    );
+    this.reads = new Reads(state, (error) => this.keeper.onFailure(error));
+    this.router = new Router(
+      this.identity,
+      options.tickMs,
+      this.ticks(options.electionTimeoutMs) * 4,
+      this.routes(),
+      1 + Math.floor(random() * 2 ** 48),
+    );
+    this.keeper = new StateKeeper(options, ports, this.node, this.driver, this.tracer, {
+      onApplied: (entry, results) => this.onApplied(entry, results),
+      onSkipped: (slot) => {
+        for (const pending of this.batcher.takeSkipped(slot)) {
+          this.router.retry(pending, 'its slot came with a snapshot');
+        }
+        this.noticeConfiguration();
+      },
+      onTrouble: (error) => this.onStateTrouble(error),
+      onProgress: () => this.progress(),
+      anyPeer: () => this.anyPeer(),
+      send: (to, message) => this.sendTo(to, message),
+    });
+    this.catchUp = new CatchUp(log, this.driver, () => this.node.chosenThrough, {
+      send: (to, message) => this.answerFetch(to, message),
+      wantMark: () => this.node.step({ type: 'persist-mark' }),
+      onReadFailure: (error) => this.trace('error', 'log-read-failed', { error: error.message }),
+    });
+    this.keeper.finishInstall(recovered);
+    this.noticeConfiguration();
+    this.trace('info', 'replica-start', { ...this.identity, chosenThrough: this.node.chosenThrough });
+    this.drain();
+  }
+
+  // Inputs
+
+  tick(wallMs: number): void {
+    if (this.stopped) return;
+    this.wallMs = wallMs;
+    this.node.step({ type: 'tick' });
+    if (this.node.isLeading) this.clock.tick(this.node.confirmedRound);
+    this.keeper.tick();
+    this.router.tick();
+    this.drain();
+  }
+
+  request(sink: ReplySink, requestId: number, request: Request): void {
+    this.router.request(sink, requestId, request, false);
+    this.drain();
+  }
+
+  forgetSink(sink: ReplySink): void {
+    this.router.forgetSink(sink);
+  }
+
+  onPeerFrame(from: Identity, bytes: Uint8Array): void {
+    if (this.stopped) return;
+    decodePeerFrame(bytes, ({ marker, message }) => this.onPeerMessage(from, marker, message));
+    this.drain();
+  }
+
+  onPeerConnected(from: Identity, address: string): void {
+    const held = this.connected.get(from.replicaId);
+    const links = held && held.identity.incarnation === from.incarnation ? held.links + 1 : 1;
+    this.connected.set(from.replicaId, { identity: from, address, links });
+    this.changed();
+  }
+
+  onPeerDisconnected(from: Identity): void {
+    const held = this.connected.get(from.replicaId);
+    if (this.stopped || held?.identity.incarnation !== from.incarnation) return;
+    held.links -= 1;
+    if (held.links > 0) return;
+    this.connected.delete(from.replicaId);
+    this.node.step({ type: 'disconnected', peer: from.replicaId });
+    this.router.onForwardsLost(from.replicaId, 'the connection to the leader ended');
+    this.drain();
+    this.changed();
+  }
+
+  campaign(): void {
+    this.node.step({ type: 'campaign' });
+    this.drain();
+  }
+
+  killRole(role: PaxosRole): void {
+    if (this.down.has(role) || this.stopped) return;
+    this.trace('warn', 'role-killed', { role });
+    this.down.add(role);
+    this.node.killRole(role);
+    this.driver.dropRole(role);
+    if (role === 'learner') this.keeper.killLearner();
+    this.drain();
+  }
+
+  /** Through the same code as the start of a process: the log (and for a learner the state) is read from disk. */
+  restoreRole(role: PaxosRole): void {
+    if (!this.down.has(role) || this.stopped) return;
+    this.driver.reload((error) => {
+      if (error) this.onLogFailure(error);
+      else if (role === 'learner')
+        this.keeper.restoreLearner(
+          () => this.ports.log.recovered,
+          () => this.restored(role),
+        );
+      else this.restored(role);
+    });
+  }
+
+  /** As at the start of a process: what the state holds beyond the log's mark may be in no log we can read any more. */
+  recoverLog(done: (error: Error | null) => void): void {
+    this.driver.reload((error, recovered) => {
+      if (error) {
+        done(error);
+        return;
+      }
+      this.keeper.killLearner();
+      const restore = (): void => {
+        this.node.step({ type: 'persisted', marker: recovered.marker });
+        for (const role of ['acceptor', 'learner'] as const) this.node.restoreRole(role, recovered);
+        // With a state in trouble it leads nothing until that is over.
+        if (this.keeper.trouble === '') this.node.restoreRole('proposer', recovered);
+        this.trace('warn', 'log-recovered', { marker: recovered.marker });
+        done(null);
+      };
+      this.keeper.restoreLearner(() => recovered, restore);
+    });
+  }
+
+  /** Where a member is reached: what this start was told goes before what the configuration says. */
+  addressOf(member: Member): string {
+    return this.options.founding?.find(({ id }) => id === member.replicaId)?.address ?? member.address;
+  }
+
+  status(): ReplicaStatus {
+    return describeStatus(this, this.router.outstanding.count);
+  }
+
+  stop(done: () => void): void {
+    if (this.stopping || this.stopped) return;
+    this.stopping = done;
+    this.trace('info', 'replica-stop', {});
+    this.node.step({ type: 'transfer', to: null });
+    this.node.killRole('proposer');
+    if (!this.driver.hasFailed) this.keeper.flush();
+    this.drain();
+    this.router.failAll('KVD_UNAVAILABLE', 'the replica is stopping');
+    this.finishStop();
+  }
+
+  // Carrying out what the core wants
+
+  private onPeerMessage(from: Identity, marker: MarkerNumber, message: PeerMessage): void {
+    switch (message.type) {
+      case 'forward':
+        this.router.request(this.forwardSink(from.replicaId), message.forwardId, message.request, true);
+        return;
+      case 'forward-reply':
+        this.router.onForwardReply(from.replicaId, message.forwardId, message.response);
+        return;
+      case 'snapshot-fetch':
+      case 'snapshot-chunk':
+      case 'snapshot-gone':
+        this.keeper.onPeerMessage(from.replicaId, message);
+        return;
+      default:
+        this.keeper.onPeerMessage(from.replicaId, message);
+        this.node.step({ type: 'message', from, marker, message });
+    }
+  }
+
+  /** Until nothing is left to do at once. Ports may complete only later, so this ends. */
+  private drain(): void {
+    if (this.draining || this.stopped) return;
+    this.draining = true;
+    do {
+      const token = this.reads.takeToken();
+      if (token !== null) this.node.step({ type: 'read', token });
+      this.proposeBatches();
+      for (let ready = this.node.takeReady(); ready; ready = this.node.takeReady()) this.carryOut(ready);
+      for (const message of this.takeToSelf()) this.stepSelf(message);
+      this.keeper.pump();
+      this.reads.pump();
+      this.noticeLeader();
+      this.noticeRollback();
+    } while (this.hasWork());
+    this.draining = false;
+    this.finishStop();
+  }
+
+  private hasWork(): boolean {
+    return this.toSelf.length > 0 || this.node.hasReady || this.reads.isGathering || this.wantsToPropose;
+  }
+
+  private carryOut(ready: Ready): void {
+    this.transmit(ready.send);
+    if (ready.persist) this.driver.write(ready.persist, ready.sendAfterPersist);
+    else this.transmit(ready.sendAfterPersist);
+    this.keeper.push(ready.chosen);
+    for (const { to, fromSlot, throughSlot } of ready.fetches) this.catchUp.serve(to, fromSlot, throughSlot);
+    this.reads.onConfirmed(ready.confirmedReads);
+    for (const pending of this.reads.takeRefused(ready.refusedReads))
+      this.router.retry(pending, 'no longer the leader');
+    this.keeper.startSnapshot(ready.snapshotFrom);
+  }
+
+  private onPersisted(marker: MarkerNumber, after: readonly Envelope[]): void {
+    if (this.stopped) return;
+    this.transmit(after);
+    this.node.step({ type: 'persisted', marker });
+    this.keeper.onMark();
+    this.drain();
+  }
+
+  /** A message to several is encoded once; one to ourselves comes back as an input. */
+  private transmit(envelopes: readonly Envelope[]): void {
+    for (const { to, message } of envelopes) {
+      let bytes: Uint8Array | null = null;
+      for (const id of to) {
+        if (id === this.identity.replicaId) {
+          this.toSelf.push(message);
+          continue;
+        }
+        bytes ??= encodePeerMessage(this.driver.marker, message);
+        this.ports.transport.send(id, bytes);
+      }
+    }
+  }
+
+  private takeToSelf(): Message[] {
+    const messages = this.toSelf;
+    this.toSelf = [];
+    return messages;
+  }
+
+  private stepSelf(message: Message): void {
+    this.node.step({ type: 'message', from: this.identity, marker: this.driver.marker, message });
+  }
+
+  private sendTo(to: ReplicaId, message: PeerMessage): boolean {
+    return this.ports.transport.send(to, encodePeerMessage(this.driver.marker, message));
+  }
+
+  /** A learner that was rebuilt may ask its own log, where no peer knows more. */
+  private answerFetch(to: ReplicaId, message: Message): void {
+    if (to !== this.identity.replicaId) {
+      this.sendTo(to, message);
+      return;
+    }
+    this.toSelf.push(message);
+    this.drain();
+  }
+
+  private get wantsToPropose(): boolean {
+    if (this.batcher.waiting === 0 || !this.node.canPropose) return false;
+    return this.node.diskIsIdle || this.batcher.isFull;
+  }
+
+  /** What gathered while the disk was busy goes into one slot; a full batch does not wait for it. */
+  private proposeBatches(): void {
+    while (this.wantsToPropose) {
+      const batch = this.batcher.take(this.ports.state.clusterMs, this.wallMs);
+      if (!batch) return;
+      this.batcher.onProposed(this.node.propose(batch.value), batch.requests);
+      if (!this.batcher.isFull) return;
+    }
+  }
+
+  private onApplied(entry: ChosenEntry, results: readonly CommandResult[]): void {
+    for (const pending of this.batcher.onApplied(entry, results)) {
+      this.router.retry(pending, 'another value was chosen in its slot');
+    }
+    if (entry.value.type === 'configuration') this.noticeConfiguration();
+  }
+
+  // Leadership and requests
+
+  private routes(): RouterHandler {
+    return {
+      isLeading: () => this.node.isLeading,
+      leader: () => this.node.leader,
+      refusal: () => this.refusal(),
+      lead: (pending) => this.lead(pending),
+      readStale: (pending) => this.readStale(pending),
+      forward: (to, forwardId, request) => this.sendTo(to, { type: 'forward', forwardId, request }),
+    };
+  }
+
+  private refusal(): Refusal | null {
+    const { trouble } = this.keeper;
+    if (trouble !== '') return { code: 'KVD_STATE_DIVERGED', message: trouble };
+    if (this.stopping) return { code: 'KVD_UNAVAILABLE', message: 'the replica is stopping' };
+    return null;
+  }
+
+  private lead(pending: Pending): void {
+    const { request } = pending;
+    if (request.type !== 'mutate') this.reads.add(pending);
+    else if (this.batcher.hasRoom) this.batcher.add(pending, request.command);
+    else pending.fail('KVD_OVERLOADED', 'too much waits to be written; try again');
+  }
+
+  private readStale(pending: Pending): void {
+    if (this.down.has('learner')) pending.fail('KVD_UNAVAILABLE', 'the learner of this replica is down');
+    else this.reads.answer(pending);
+  }
+
+  private noticeLeader(): void {
+    const { isLeading, leader } = this.node;
+    if (isLeading && !this.wasLeading) this.clock.lead(this.ports.state.clusterMs);
+    if (!isLeading && this.wasLeading) {
+      for (const pending of this.batcher.takeQueue()) this.router.retry(pending, 'no longer the leader');
+    }
+    const changed = isLeading !== this.wasLeading || leader !== this.knownLeader;
+    const before = this.knownLeader;
+    this.wasLeading = isLeading;
+    this.knownLeader = leader;
+    if (!changed) return;
+    this.trace('info', 'leader', { leader, leading: isLeading, ballot: this.node.status().ballot });
+    if (leader !== 0) {
+      if (before !== 0) this.router.onForwardsLost(before, 'the leader changed');
+      this.router.routeHeld();
+    }
+    this.changed();
+  }
+
+  private noticeRollback(): void {
+    if (!this.node.rolledBack || this.rollbackReported) return;
+    this.rollbackReported = true;
+    this.trace('error', 'rolled-back', { marker: this.driver.marker });
+    this.ports.listeners?.onFailure?.({ kind: 'rolled-back' });
+  }
+
+  private noticeConfiguration(): void {
+    const latest = this.node.history.latest?.configuration;
+    if (!latest || latest === this.knownConfiguration) return;
+    this.knownConfiguration = latest;
+    const peers = latest.members
+      .filter((member) => member.replicaId !== this.identity.replicaId)
+      .map((member) => ({ id: member.replicaId, address: this.addressOf(member) }));
+    this.ports.transport.setCluster(latest.clusterId);
+    this.ports.transport.setPeers(peers);
+    this.ports.listeners?.onCluster?.(latest.clusterId);
+    this.trace('info', 'configuration', { members: latest.members });
+    this.changed();
+  }
+
+  private forwardSink(to: ReplicaId): ReplySink {
+    let sink = this.forwardSinks.get(to);
+    if (!sink) {
+      sink = {
+        reply: (forwardId, response) => void this.sendTo(to, { type: 'forward-reply', forwardId, response }),
+      };
+      this.forwardSinks.set(to, sink);
+    }
+    return sink;
+  }
+
+  private changed(): void {
+    this.ports.listeners?.onChange?.();
+  }
+
+  // Failures and the end
+
+  private onStateTrouble(error: Error | null): void {
+    if (error) {
+      this.node.killRole('proposer');
+      this.ports.listeners?.onFailure?.({ kind: 'state', error });
+    } else if (!this.down.has('proposer')) {
+      this.node.restoreRole('proposer', this.ports.log.recovered);
+    }
+    this.changed();
+  }
+
+  private restored(role: PaxosRole): void {
+    if (!this.down.delete(role)) return;
+    if (role !== 'proposer' || this.keeper.trouble === '')
+      this.node.restoreRole(role, this.ports.log.recovered);
+    this.trace('info', 'role-restored', { role, chosenThrough: this.node.chosenThrough });
+    this.progress();
+  }
+
+  private onLogFailure(error: Error): void {
+    this.trace('error', 'log-failed', { error: error.message });
+    this.node.poison();
+    this.fail({ kind: 'log', error });
+  }
+
+  private fail(failure: ReplicaFailure): void {
+    this.ports.listeners?.onFailure?.(failure);
+    this.progress();
+  }
+
+  private progress(): void {
+    this.drain();
+    this.changed();
+  }
+
+  private finishStop(): void {
+    if (!this.stopping || this.stopped || this.keeper.isFlushing) return;
+    this.stopped = true;
+    this.keeper.close();
+    this.stopping();
+  }
+
+  private anyPeer(): ReplicaId | null {
+    const ids = [...this.connected.keys()].filter((id) => id !== this.identity.replicaId);
+    return ids[Math.floor(this.ports.random() * ids.length)] ?? null;
+  }
+
+  private ticks(ms: number): number {
+    return Math.max(1, Math.round(ms / this.options.tickMs));
+  }
+
+  private trace(
+    level: 'debug' | 'info' | 'warn' | 'error',
+    event: string,
+    fields: Readonly<Record<string, unknown>>,
+  ): void {
+    this.tracer.event(level, event, fields);
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * All that concerns the state: applying, flushing, cutting the log behind it, giving and taking snapshots, comparing
+ * hashes (S12), and what to do when the state cannot be believed or read. A state in trouble serves nothing and leads
+ * nothing, but costs no vote: the log is another matter.
+ */
+import type { ChosenEntry, ConfigurationAt, Digest, RecoveredLog, ReplicaId, Slot } from '@kvd/paxos';
+import { votersOf } from '@kvd/paxos';
+import type { PaxosNode } from '@kvd/paxos';
+import type { CommandResult, PeerMessage } from '@kvd/protocol';
+import type { ReplicaOptions, ReplicaPorts } from './api.js';
+import { Applier } from './applier.js';
+import { DigestWatch } from './digest-watch.js';
+import type { LogDriver } from './log-driver.js';
+import { LogWindow } from './log-window.js';
+import { SnapshotReceiver } from './snapshot-receiver.js';
+import { SnapshotSender } from './snapshot-sender.js';
+import type { Tracer } from './tracer.js';
+
+/** The log is cut in steps of so many slots at most, so that no write gets long. */
+const CUT_STEP_SLOTS = 256;
+/** Batches kept behind the applied slots, whatever their number. */
+const LOG_BYTES_KEPT = 256 * 1024 * 1024;
+const SNAPSHOT_PATIENCE_MS = 30_000;
+const STATE_RETRY_MS = 1000;
+/** How long a state that was read anew has to do well before its next failure counts as a first one. */
+const RELOAD_TRIAL_MS = 60_000;
+
+export interface StateKeeperHandler {
+  onApplied(entry: ChosenEntry, results: readonly CommandResult[]): void;
+  /** Slots through `slot` came with a snapshot. */
+  onSkipped(slot: Slot): void;
+  /** The state is distrusted, or trusted again. */
+  onTrouble(error: Error | null): void;
+  /** Something completed: carry out what has become possible. */
+  onProgress(): void;
+  /** A connected peer, or null. */
+  anyPeer(): ReplicaId | null;
+  send(to: ReplicaId, message: PeerMessage): void;
+}
+
+export class StateKeeper {
+  /** Why the state serves nothing; empty when it is well. */
+  trouble = '';
+  private readonly applier: Applier;
+  private readonly digests = new DigestWatch();
+  private readonly window: LogWindow;
+  private readonly sender: SnapshotSender;
+  private readonly receiver: SnapshotReceiver;
+  private retryTicks = 0;
+  /** It failed to be read or written, or an install did: it has to be opened anew before anything else. */
+  private needsReload = false;
+  /** A majority has another state, or there is none: reading it anew makes it no better. */
+  private contradicted = false;
+  /** Since a state that had failed was believed again; Infinity: long ago, or it came from a peer since. */
+  private ticksSinceReload = Number.POSITIVE_INFINITY;
+  private reloading = false;
+  private rebuildFrom: ReplicaId | null = null;
+  private learnerDown = false;
+
+  constructor(
+    private readonly options: ReplicaOptions,
+    private readonly ports: ReplicaPorts,
+    private readonly node: PaxosNode,
+    private readonly driver: LogDriver,
+    private readonly tracer: Tracer,
+    private readonly handler: StateKeeperHandler,
+  ) {
+    const { state, log } = ports;
+    this.window = new LogWindow(options.snapshotSlots, LOG_BYTES_KEPT);
+    const send = (to: ReplicaId, message: PeerMessage): void => handler.send(to, message);
+    this.applier = new Applier(state, log, driver, options.tickMs, {
+      onApplied: (entry, results) => this.onApplied(entry, results),
+      onStateBehindLog: () => this.startSnapshot(handler.anyPeer()),
+      onStateFailure: (error) => this.onFailure(error),
+      wantMark: () => node.step({ type: 'persist-mark' }),
+    });
+    const patience = this.ticks(SNAPSHOT_PATIENCE_MS);
+    this.sender = new SnapshotSender(state, patience, send, (error) => {
+      tracer.event('error', 'snapshot-read-failed', { error: error.message });
+      // A reload ends what reads the state; otherwise what cannot be given to others is no good here either.
+      if (!this.reloading && !this.learnerDown) this.onFailure(error);
+    });
+    this.receiver = new SnapshotReceiver(state, this.ticks(options.electionTimeoutMs), patience, {
+      send,
+      beforeInstall: (slot) => this.beforeInstall(slot),
+      onInstalled: (slot, configurations) => this.onInstalled(slot, configurations),
+      onAborted: (reason, whileInstalling) => this.onAborted(reason, whileInstalling),
+    });
+  }
+
+  /** Crashed between the two halves of an installation: the state is the snapshot's, the log not yet cut. (S10) */
+  finishInstall(recovered: RecoveredLog): void {
+    const { appliedThrough: slot, configurations } = this.ports.state;
+    if (slot > recovered.chosenThrough) this.node.step({ type: 'snapshot-installed', slot, configurations });
+  }
+
+  pump(): void {
+    this.applier.pump(this.node.chosenThrough);
+  }
+
+  push(entries: readonly ChosenEntry[]): void {
+    this.applier.push(entries);
+  }
+
+  onMark(): void {
+    this.applier.onMark();
+  }
+
+  tick(): void {
+    this.ticksSinceReload += 1;
+    this.applier.tick();
+    this.sender.tick();
+    this.receiver.tick();
+    this.retry();
+    this.cutLog();
+  }
+
+  /** Write what is applied; isFlushing until it is done. */
+  flush(): void {
+    this.applier.flush();
+  }
+
+  get isFlushing(): boolean {
+    return this.applier.isFlushing;
+  }
+
+  close(): void {
+    this.receiver.abort('stopping');
+    this.sender.closeAll();
+  }
+
+  onPeerMessage(from: ReplicaId, message: PeerMessage): boolean {
+    switch (message.type) {
+      case 'snapshot-fetch':
+        if (this.trouble === '') this.sender.onFetch(from, message);
+        // Said at once, so that two in trouble do not wait for each other.
+        else this.handler.send(from, { type: 'snapshot-gone', snapshotId: message.snapshotId });
+        return true;
+      case 'snapshot-chunk':
+        this.receiver.onChunk(from, message);
+        return true;
+      case 'snapshot-gone':
+        this.receiver.onGone(from, message.snapshotId);
+        return true;
+      case 'heartbeat':
+        this.judge(message.digest);
+        return false;
+      case 'heartbeat-answer':
+        this.digests.onPeer(from, message.digest);
+        return false;
+      default:
+        return false;
+    }
+  }
+
+  startSnapshot(from: ReplicaId | null): void {
+    if (this.learnerDown || from === null || this.receiver.active) return;
+    this.tracer.event('info', 'snapshot-wanted', { from, appliedThrough: this.ports.state.appliedThrough });
+    this.receiver.start(from);
+  }
+
+  /** Chaos: what the learner holds in memory is gone. */
+  killLearner(): void {
+    this.learnerDown = true;
+    this.receiver.abort('the learner was killed');
+    this.applier.pause();
+  }
+
+  /** `recovered`: what the log said when it was read anew; `done` builds the roles that are to know what this state knows. */
+  restoreLearner(recovered: () => RecoveredLog, done: () => void): void {
+    this.ports.state.reload((error) => {
+      this.learnerDown = false;
+      done();
+      if (error) this.onFailure(error);
+      else {
+        this.finishInstall(recovered());
+        if (this.trouble === '') this.applier.resume();
+      }
+      this.handler.onProgress();
+    });
+  }
+
+  /** The state could not be read or written. */
+  onFailure(error: Error): void {
+    if (this.trouble !== '') return;
+    // What fails again soon is damaged where a reload does not look: then only a peer's will do, if there is one.
+    const again = this.ticksSinceReload < this.ticks(RELOAD_TRIAL_MS) && this.handler.anyPeer() !== null;
+    this.needsReload = !again;
+    this.contradicted = false;
+    this.rebuildFrom = null;
+    this.distrust(`the state failed: ${error.message}`, error);
+  }
+
+  private onApplied(entry: ChosenEntry, results: readonly CommandResult[]): void {
+    this.digests.onApplied(entry.slot, () => this.ports.state.stateHash);
+    this.updateDigest();
+    this.window.onApplied(entry.slot, entry.value.type === 'batch' ? entry.value.bytes.length : 0);
+    this.handler.onApplied(entry, results);
+  }
+
+  /** A follower tells its own hash; a leader tells what the majority says, and minds it itself. */
+  private updateDigest(): void {
+    const configuration = this.node.isLeading ? this.node.history.at(this.node.chosenThrough + 1) : null;
+    if (!configuration) {
+      this.node.digest = this.digests.own;
+      return;
+    }
+    const withState = votersOf(configuration).filter((member) => member.role === 'voter');
+    const self = this.driver.replicaId;
+    const verdict = this.digests.tally(
+      self,
+      withState.map((member) => member.replicaId),
+    );
+    this.node.digest = verdict;
+    this.judge(verdict);
+  }
+
+  private judge(verdict: Digest): void {
+    if (this.trouble !== '' || verdict.slot === 0) return;
+    const judged = this.digests.judge(verdict);
+    if (judged === 'agrees') return;
+    const what = judged === 'split' ? 'no majority agrees' : 'the majority disagrees';
+    this.rebuildFrom = judged === 'split' ? null : this.node.leader;
+    this.needsReload = false;
+    this.contradicted = true;
+    this.distrust(`${what} about the state after slot ${verdict.slot}`);
+  }
+
+  private distrust(reason: string, cause: Error = new Error(reason)): void {
+    this.trouble = reason;
+    this.retryTicks = 0;
+    this.applier.pause();
+    this.tracer.event('error', 'state-distrusted', { reason });
+    this.handler.onTrouble(cause);
+  }
+
+  private trust(): void {
+    this.trouble = '';
+    this.applier.resume();
+    this.handler.onTrouble(null);
+  }
+
+  /**
+   * A state that the majority contradicts is replaced by a peer's. One that failed is first read anew from disk; what
+   * was not flushed comes back from the log.
+   */
+  private retry(): void {
+    if (this.trouble === '' || this.receiver.active || this.reloading || this.learnerDown) return;
+    this.retryTicks += 1;
+    if (this.retryTicks % this.ticks(STATE_RETRY_MS) !== 0) return;
+    if (this.needsReload) this.reload();
+    else this.startSnapshot(this.rebuildFrom || this.handler.anyPeer());
+  }
+
+  private reload(): void {
+    this.reloading = true;
+    this.ports.state.reload((error) => {
+      this.reloading = false;
+      // While there is a peer it is asked first: what is damaged on disk stays so.
+      this.needsReload = !this.contradicted && this.handler.anyPeer() === null;
+      if (error) this.tracer.event('error', 'state-reload-failed', { error: error.message });
+      else if (!this.contradicted) {
+        this.ticksSinceReload = 0;
+        this.trust();
+      }
+      this.handler.onProgress();
+    });
+  }
+
+  private beforeInstall(slot: Slot): boolean {
+    if (this.trouble === '' && slot <= this.ports.state.appliedThrough) return false;
+    this.applier.pause();
+    return true;
+  }
+
+  private onInstalled(slot: Slot, configurations: readonly ConfigurationAt[]): void {
+    this.tracer.event('info', 'snapshot-installed', { slot, stateHash: this.ports.state.stateHash });
+    this.digests.reset();
+    this.ticksSinceReload = Number.POSITIVE_INFINITY;
+    this.node.step({ type: 'snapshot-installed', slot, configurations });
+    this.handler.onSkipped(slot);
+    if (this.trouble === '') this.applier.resume();
+    else this.trust();
+    this.handler.onProgress();
+  }
+
+  private onAborted(reason: string, whileInstalling: boolean): void {
+    this.tracer.event('warn', 'snapshot-aborted', { reason });
+    this.rebuildFrom = null;
+    // All may be in trouble at once, over disks that were full: then nobody has a snapshot until one reads its own again.
+    if (this.trouble !== '') this.needsReload = whileInstalling || !this.contradicted;
+    // Nothing may be flushed for long where nothing comes to be applied: the disk has to be opened anew because of this.
+    else if (whileInstalling && !this.learnerDown)
+      this.onFailure(new Error(`no snapshot installed: ${reason}`));
+  }
+
+  /** What is in a durable state may leave the log, but for what is kept for those who lag. (S9) */
+  private cutLog(): void {
+    const { state } = this.ports;
+    const through = Math.min(this.window.cuttableThrough(state.durableThrough), this.sender.keepFrom - 1);
+    const step = Math.min(CUT_STEP_SLOTS, this.options.snapshotSlots);
+    if (through - this.driver.cutThrough < step || this.driver.hasFailed) return;
+    this.node.step({ type: 'cut', through: Math.min(through, this.driver.cutThrough + CUT_STEP_SLOTS) });
+  }
+
+  private ticks(ms: number): number {
+    return Math.max(1, Math.round(ms / this.options.tickMs));
+  }
+}

@@ -1,0 +1,76 @@
+/** What a replica says of itself: GET /v1/status, and why it is as it is. */
+import type { Configuration } from '@kvd/paxos';
+import type { ReplicaStatus } from './api.js';
+import type { Replica } from './replica.js';
+
+export function describeStatus(replica: Replica, pendingRequests: number): ReplicaStatus {
+  const { node, driver, identity, ports, options } = replica;
+  const { phase, votes, founded, leader, ballot, clusterId } = node.status();
+  const { state } = ports;
+  const [role, reason] = roleOf(replica, phase, votes, founded);
+  return {
+    id: identity.replicaId,
+    address: options.address,
+    role,
+    reason,
+    clusterId,
+    leader,
+    ballot,
+    chosenThrough: node.chosenThrough,
+    appliedThrough: state.appliedThrough,
+    cutThrough: driver.cutThrough,
+    revision: state.revision,
+    stateHash: state.stateHash,
+    incarnation: identity.incarnation,
+    ready: isReady(replica, leader),
+    down: [...replica.down],
+    pendingRequests,
+    members: membersOf(replica, node.history.latest?.configuration),
+  };
+}
+
+function roleOf(
+  replica: Replica,
+  phase: 'idle' | 'probing' | 'preparing' | 'leading',
+  votes: boolean,
+  founded: boolean,
+): [ReplicaStatus['role'], string] {
+  if (replica.stopped) return ['stopped', 'stopped'];
+  if (replica.driver.hasFailed) return ['stopped', 'its log failed; it votes on nothing'];
+  if (replica.node.rolledBack) return ['stopped', 'its data directory was rolled back to an older copy'];
+  if (!founded) {
+    const why = replica.options.mayFound
+      ? 'waits for every founding member'
+      : 'its directory was set aside: it waits for a peer that knows the cluster';
+    return ['founding', why];
+  }
+  if (!votes)
+    return ['learner', 'the configuration does not name its incarnation: it lost its disk and does not vote'];
+  if (replica.keeper.trouble !== '') return ['follower', replica.keeper.trouble];
+  if (phase === 'leading') return ['leader', ''];
+  return [phase === 'idle' ? 'follower' : 'candidate', ''];
+}
+
+/** Can a linearizable request be answered, here or by the leader? */
+function isReady(replica: Replica, leader: number): boolean {
+  if (replica.stopped || replica.keeper.trouble !== '' || leader === 0) return false;
+  // Before slot 1 is known here, the leader may be alone in knowing it.
+  if (!replica.node.history.founded) return false;
+  if (leader === replica.identity.replicaId) return replica.node.isEstablished;
+  return replica.connected.has(leader);
+}
+
+function membersOf(replica: Replica, configuration: Configuration | undefined): ReplicaStatus['members'] {
+  return (configuration?.members ?? []).map((member) => {
+    const self = member.replicaId === replica.identity.replicaId;
+    const link = replica.connected.get(member.replicaId);
+    return {
+      id: member.replicaId,
+      address: replica.addressOf(member),
+      role: member.role,
+      incarnation: member.incarnation,
+      connected: self || link?.identity.incarnation === member.incarnation,
+      chosenThrough: self ? replica.node.chosenThrough : replica.node.peerChosenThrough(member.replicaId),
+    };
+  });
+}

@@ -1,0 +1,309 @@
+/** The parts of a replica on their own: clock, hashes, the way to the log, the ends that a request may come to. */
+import type { Envelope, Persist, RecoveredLog } from '@kvd/paxos';
+import { ZERO_BALLOT } from '@kvd/paxos';
+import type { Response } from '@kvd/protocol';
+import { encodeCommand } from '@kvd/protocol';
+import { test } from 'tap';
+import { ClusterClock } from '../src/cluster-clock.js';
+import { DigestWatch, SPLIT } from '../src/digest-watch.js';
+import { LogDriver } from '../src/log-driver.js';
+import { LogWindow } from '../src/log-window.js';
+import { Pending } from '../src/pending.js';
+import type { LogStore } from '../src/ports.js';
+import { Router } from '../src/router.js';
+
+test('cluster time moves by at most one election time-out per confirmed round', (t) => {
+  const clock = new ClusterClock(20, 100);
+  clock.lead(5000);
+  clock.tick(0);
+  t.equal(clock.read(5000), 5000, 'without a confirmed round it stands still');
+  for (let i = 0; i < 50; i++) clock.tick(1);
+  t.equal(clock.read(5000), 5100, 'one round is worth 100 ms however many ticks follow');
+  clock.tick(2);
+  t.equal(clock.read(5000), 5120);
+  t.equal(clock.read(9000), 9000, 'it never runs behind the state');
+  t.end();
+});
+
+test('a new leadership takes the time of the state and starts without allowance', (t) => {
+  const clock = new ClusterClock(20, 100);
+  clock.lead(0);
+  clock.tick(1);
+  clock.lead(700);
+  clock.tick(0);
+  t.equal(clock.read(700), 700);
+  t.end();
+});
+
+test('a replica that the majority contradicts knows it, and the majority does not mind', (t) => {
+  const [leader, follower, wrong] = [new DigestWatch(), new DigestWatch(), new DigestWatch()];
+  leader.onApplied(1024, () => 'aa');
+  follower.onApplied(1024, () => 'aa');
+  wrong.onApplied(1024, () => 'bb');
+  leader.onPeer(2, follower.own);
+  leader.onPeer(3, wrong.own);
+  const verdict = leader.tally(1, [1, 2, 3]);
+  t.same(verdict, { slot: 1024, hash: 'aa' });
+  t.equal(follower.judge(verdict), 'agrees');
+  t.equal(leader.judge(verdict), 'agrees');
+  t.equal(wrong.judge(verdict), 'contradicted');
+  t.end();
+});
+
+test('where all answered and no hash has a majority, all stop', (t) => {
+  const leader = new DigestWatch();
+  leader.onApplied(1024, () => 'aa');
+  t.same(leader.tally(1, [1, 2]), { slot: 0, hash: '' }, 'not before all have answered');
+  leader.onPeer(2, { slot: 1024, hash: 'bb' });
+  const verdict = leader.tally(1, [1, 2]);
+  t.same(verdict, { slot: 1024, hash: SPLIT });
+  t.equal(leader.judge(verdict), 'split');
+  t.end();
+});
+
+test('hashes are compared at every 1,024th slot only', (t) => {
+  const watch = new DigestWatch();
+  watch.onApplied(1000, () => {
+    throw new Error('no hash is asked for');
+  });
+  t.equal(watch.own.slot, 0);
+  t.end();
+});
+
+test('the log behind the applied slots is bounded by their number and by their bytes', (t) => {
+  const small = new LogWindow(1_000, 1_000_000);
+  for (let slot = 1; slot <= 5_000; slot++) small.onApplied(slot, 10);
+  t.equal(small.cuttableThrough(5_000), 4_000, 'a thousand slots stay');
+  t.equal(small.cuttableThrough(4_500), 3_840, 'beyond the bound nothing is kept for what is flushed late');
+  const large = new LogWindow(1_000, 1_000_000);
+  for (let slot = 1; slot <= 50; slot++) large.onApplied(slot, 100_000);
+  t.equal(large.cuttableThrough(50), 40, 'ten large ones fill it');
+  t.equal(large.cuttableThrough(20), 20, 'and what is not durable stays in any case');
+  large.onApplied(900, 100_000);
+  t.equal(large.cuttableThrough(900), 40, 'after a snapshot it knows nothing yet');
+  t.end();
+});
+
+const RECOVERED: RecoveredLog = {
+  identity: { replicaId: 1, incarnation: 'a'.repeat(32) },
+  marker: 7,
+  promised: ZERO_BALLOT,
+  chosenThrough: 0,
+  cutThrough: 0,
+  configurations: [],
+  accepted: [],
+};
+
+/** A log whose writes complete when the test says so. */
+function heldLog(): {
+  log: LogStore;
+  writes: Persist[];
+  complete: (error: Error | null) => void;
+  reloads: () => number;
+} {
+  const writes: Persist[] = [];
+  let done: ((error: Error | null, marker: number) => void) | null = null;
+  let marker = 7;
+  let reloads = 0;
+  const log: LogStore = {
+    recovered: RECOVERED,
+    write: (batch, then) => {
+      writes.push(batch);
+      done = then;
+    },
+    read: () => undefined,
+    reload: (then) => {
+      reloads += 1;
+      then(null, { ...RECOVERED, marker });
+    },
+    close: () => undefined,
+  };
+  const complete = (error: Error | null): void => {
+    const then = done;
+    done = null;
+    if (!error) marker += 1;
+    then?.(error, marker);
+  };
+  return { log, writes, complete, reloads: () => reloads };
+}
+
+const PROMISE: Envelope = {
+  to: [2],
+  message: {
+    type: 'promise',
+    ballot: { counter: 1, replicaId: 2, incarnation: 'b'.repeat(32) },
+    fromSlot: 1,
+    throughSlot: null,
+    accepted: [],
+    chosenThrough: 0,
+  },
+};
+const PREPARE: Envelope = {
+  to: [2],
+  message: {
+    type: 'prepare',
+    ballot: { counter: 1, replicaId: 1, incarnation: 'a'.repeat(32) },
+    fromSlot: 1,
+  },
+};
+
+function driverOf(log: LogStore): { driver: LogDriver; left: string[]; failures: string[] } {
+  const left: string[] = [];
+  const failures: string[] = [];
+  const driver = new LogDriver(log, {
+    onPersisted: (_marker, after) => left.push(...after.map(({ message }) => message.type)),
+    onLogFailure: (error) => failures.push(error.message),
+  });
+  return { driver, left, failures };
+}
+
+test('what waits for a write leaves after it and not before (S1)', (t) => {
+  const { log, complete } = heldLog();
+  const { driver, left } = driverOf(log);
+  driver.write({ entries: [] }, [PROMISE]);
+  t.same(left, []);
+  complete(null);
+  t.same(left, ['promise']);
+  t.equal(driver.marker, 8);
+  t.end();
+});
+
+test('after a failed write nothing leaves that waited for it', (t) => {
+  const { log, complete } = heldLog();
+  const { driver, left, failures } = driverOf(log);
+  driver.write({ entries: [] }, [PROMISE]);
+  complete(new Error('no space'));
+  t.same(left, []);
+  t.same(failures, ['no space']);
+  t.ok(driver.hasFailed);
+  t.end();
+});
+
+test('an acceptor killed while its promise is being written does not give it', (t) => {
+  const { log, complete, reloads } = heldLog();
+  const { driver, left } = driverOf(log);
+  driver.write({ entries: [] }, [PROMISE, PREPARE]);
+  driver.dropRole('acceptor');
+  let reloaded = false;
+  driver.reload(() => {
+    reloaded = true;
+  });
+  t.equal(reloads(), 0, 'the log is read only after the write under way');
+  complete(null);
+  t.ok(reloaded);
+  t.same(left, [], 'nor does the proposer use a ballot that only that promise put on disk');
+  t.end();
+});
+
+function pendingOf(retrySafe: boolean): { pending: Pending; answers: Response[] } {
+  const answers: Response[] = [];
+  const origin = retrySafe
+    ? { session: 9, sequence: 1, lowestUnanswered: 1 }
+    : { session: 0, sequence: 0, lowestUnanswered: 0 };
+  const command = encodeCommand({ type: 'put', origin, key: Buffer.from('k'), value: Buffer.from('v') });
+  const sink = { reply: (_id: number, response: Response) => answers.push(response) };
+  const pending = new Pending(sink, 1, { type: 'mutate', timeoutMs: 100, command }, 5, false, { count: 0 });
+  return { pending, answers };
+}
+
+const codeOf = (response: Response | undefined): string =>
+  response?.type === 'error' ? response.code : 'no error';
+
+test('"nothing was done" is said only of a mutation that never entered a slot', (t) => {
+  const fresh = pendingOf(false);
+  fresh.pending.expire();
+  t.equal(codeOf(fresh.answers[0]), 'KVD_UNAVAILABLE');
+
+  const entered = pendingOf(false);
+  entered.pending.entered = true;
+  entered.pending.fail('KVD_UNAVAILABLE', 'a later attempt found no leader');
+  t.equal(codeOf(entered.answers[0]), 'KVD_OUTCOME_UNKNOWN', 'whatever later attempts say');
+  entered.pending.expire();
+  t.equal(entered.answers.length, 1, 'answered once');
+  t.end();
+});
+
+test('a mutation without session or key is never sent twice; one with a session is', (t) => {
+  const forwards: number[] = [];
+  const router = new Router(
+    RECOVERED.identity,
+    20,
+    1000,
+    {
+      isLeading: () => false,
+      leader: () => 2,
+      refusal: () => null,
+      lead: () => t.fail('does not lead'),
+      readStale: () => t.fail('no stale read'),
+      forward: (_to, forwardId) => forwards.push(forwardId) > 0,
+    },
+    1,
+  );
+  const plain = pendingOf(false);
+  router.request(plain.pending.sink, 1, plain.pending.request, false);
+  const safe = pendingOf(true);
+  router.request(safe.pending.sink, 2, safe.pending.request, false);
+  t.equal(forwards.length, 2);
+  router.onForwardsLost(2, 'the connection ended');
+  router.tick();
+  t.equal(forwards.length, 3, 'the one with a session goes again');
+  router.onForwardReply(2, forwards[2] as number, { type: 'result', result: { type: 'put', revision: 3 } });
+  t.equal(safe.answers.length, 1);
+  for (let i = 0; i < 10; i++) router.tick();
+  t.equal(codeOf(plain.answers[0]), 'KVD_OUTCOME_UNKNOWN', 'the other may have been done');
+  t.end();
+});
+
+test('a replica that stops does not say that nothing was done of what is on its way to the leader', (t) => {
+  const router = new Router(
+    RECOVERED.identity,
+    20,
+    1000,
+    {
+      isLeading: () => false,
+      leader: () => 2,
+      refusal: () => null,
+      lead: () => t.fail('does not lead'),
+      readStale: () => t.fail('no stale read'),
+      forward: () => true,
+    },
+    1,
+  );
+  const onItsWay = pendingOf(false);
+  router.request(onItsWay.pending.sink, 1, onItsWay.pending.request, false);
+  router.failAll('KVD_UNAVAILABLE', 'the replica is stopping');
+  t.equal(codeOf(onItsWay.answers[0]), 'KVD_OUTCOME_UNKNOWN');
+  t.end();
+});
+
+test('a request that finds no leader waits for one until its deadline', (t) => {
+  let leader = 0;
+  const forwards: number[] = [];
+  const router = new Router(
+    RECOVERED.identity,
+    20,
+    1000,
+    {
+      isLeading: () => false,
+      leader: () => leader,
+      refusal: () => null,
+      lead: () => undefined,
+      readStale: () => undefined,
+      forward: (to, forwardId) => to === 3 && forwards.push(forwardId) > 0,
+    },
+    1,
+  );
+  const first = pendingOf(false);
+  router.request(first.pending.sink, 1, first.pending.request, false);
+  router.tick();
+  t.equal(forwards.length, 0);
+  leader = 3;
+  router.tick();
+  t.equal(forwards.length, 1);
+  leader = 0;
+  const second = pendingOf(false);
+  router.request(second.pending.sink, 2, second.pending.request, false);
+  for (let i = 0; i < 10; i++) router.tick();
+  t.equal(codeOf(second.answers[0]), 'KVD_UNAVAILABLE');
+  t.end();
+});

@@ -1,0 +1,186 @@
+/**
+ * What a seed decides, as plain data: the cluster, its weather, the faults and the operations, each a list that can be
+ * shortened, so that a failing run can be shrunk and replayed. Nothing here runs anything.
+ */
+import type { PaxosRole } from '@kvd/replica';
+
+/** A replica's number, or whoever leads when the fault strikes. */
+export type Target = number | 'leader';
+
+/** When a crash strikes: at its time, or after so many of its victim's sends or disk writes from then on. */
+export interface Fuse {
+  readonly what: 'send' | 'write';
+  readonly count: number;
+}
+
+/** What becomes of the writes that are under way when a process dies. */
+export type WritesAtCrash = 'lost' | 'some' | 'all';
+
+/** What of a directory can be damaged: its stores, the side file, the identity. */
+export type DamagedPart = 'log' | 'state' | 'side' | 'identity';
+
+export type FaultAction =
+  /** The process dies. `writes`: what had not completed is lost, or some or all of it reached the disk unanswered. */
+  | {
+      readonly kind: 'crash';
+      readonly replica: Target;
+      readonly downMs: number;
+      readonly writes: WritesAtCrash;
+      /** The side file falls back to an older number, as at a power cut. */
+      readonly sideLags: boolean;
+      readonly fuse: Fuse | null;
+    }
+  /** Power cut: all at once. */
+  | { readonly kind: 'crash-all'; readonly downMs: number; readonly writes: 'lost' | 'some' }
+  /** SIGTERM, then a start. */
+  | { readonly kind: 'stop'; readonly replica: Target; readonly downMs: number }
+  /** Between `side` and the rest nothing passes; `oneWay`: only what `side` sends is lost. */
+  | {
+      readonly kind: 'partition';
+      readonly side: readonly Target[];
+      readonly oneWay: boolean;
+      /** Are the connections found dead, or do they just stay silent? */
+      readonly noticed: boolean;
+      readonly forMs: number;
+    }
+  | { readonly kind: 'flap'; readonly replica: Target; readonly periodMs: number; readonly forMs: number }
+  | { readonly kind: 'slow-disk'; readonly replica: Target; readonly factor: number; readonly forMs: number }
+  | { readonly kind: 'stuck-disk'; readonly replica: Target; readonly forMs: number }
+  | {
+      readonly kind: 'write-error';
+      readonly replica: Target;
+      readonly part: 'log' | 'state';
+      readonly error: 'no-space' | 'io';
+      readonly extent: 'once' | 'always';
+      readonly forMs: number;
+    }
+  | {
+      readonly kind: 'read-error';
+      readonly replica: Target;
+      readonly part: 'log' | 'state';
+      readonly forMs: number;
+    }
+  /** Damage strikes a dead process's disk and is met at its next start; `live`: under the running process. */
+  | {
+      readonly kind: 'flip-bit';
+      readonly replica: Target;
+      readonly part: DamagedPart;
+      readonly where: number;
+      readonly live: boolean;
+      readonly downMs: number;
+    }
+  | {
+      readonly kind: 'lose-tail';
+      readonly replica: Target;
+      readonly part: 'log' | 'state';
+      readonly batches: number;
+      readonly downMs: number;
+    }
+  /** Its directory becomes what it was `ageMs` before: an old backup, put back. Only in a scenario: see TESTING.md. */
+  | {
+      readonly kind: 'roll-back';
+      readonly replica: Target;
+      readonly ageMs: number;
+      readonly downMs: number;
+    }
+  /** Two machines start with each other's directories, until that is put right. */
+  | { readonly kind: 'swap-disks'; readonly replica: number; readonly other: number; readonly forMs: number }
+  | { readonly kind: 'wipe'; readonly replica: Target; readonly downMs: number }
+  /** SIGSTOP, SIGCONT. */
+  | { readonly kind: 'pause'; readonly replica: Target; readonly forMs: number }
+  | { readonly kind: 'clock-jump'; readonly replica: Target; readonly byMs: number }
+  | {
+      readonly kind: 'kill-role';
+      readonly replica: Target;
+      readonly role: PaxosRole;
+      readonly downMs: number;
+    }
+  /** A drill: campaign at once, probe or not. */
+  | { readonly kind: 'campaign'; readonly replica: Target }
+  | { readonly kind: 'storm'; readonly weather: Weather; readonly forMs: number };
+
+export type Fault = FaultAction & { readonly atMs: number };
+export type FaultKind = FaultAction['kind'];
+
+/** How messages fare. */
+export interface Weather {
+  readonly loss: number;
+  readonly duplication: number;
+  readonly reordering: number;
+  readonly delayMs: number;
+  readonly jitterMs: number;
+}
+
+export interface ClientPlan {
+  /** Number its mutations in a session (exactly-once), or send them bare. */
+  readonly session: boolean;
+  /** Operations under way at once. */
+  readonly concurrency: number;
+  readonly attemptMs: number;
+  readonly deadlineMs: number;
+  /** How likely a request is sent to a second replica at once, where that is safe. */
+  readonly hedging: number;
+  /** Answers reach it so much later. */
+  readonly slowMs: number;
+  /** How likely it asks the same replica again that did not answer. */
+  readonly loyalty: number;
+}
+
+export type OperationKind = 'put' | 'get' | 'delete' | 'scan' | 'delete-range' | 'keyed-put';
+
+export interface Operation {
+  /** Not before. */
+  readonly atMs: number;
+  readonly client: number;
+  readonly kind: OperationKind;
+  /** Index of the key; of a scan or range: the first. */
+  readonly key: number;
+  /** Keys of a scan or range. */
+  readonly span: number;
+  readonly valueBytes: number;
+}
+
+export interface Plan {
+  readonly seed: number;
+  readonly scenario: string;
+  readonly replicas: number;
+  readonly tickMs: number;
+  readonly electionTimeoutMs: number;
+  readonly heartbeatMs: number;
+  readonly alpha: number;
+  readonly inFlightSlots: number;
+  readonly batchCommands: number;
+  readonly snapshotSlots: number;
+  /** Of each replica: how fast its ticks come, 1 is right. */
+  readonly drift: readonly number[];
+  readonly weather: Weather;
+  /** Mean time of a synced write, and of a read. */
+  readonly syncMs: number;
+  readonly readMs: number;
+  readonly keys: number;
+  /** From here on nothing fails any more. */
+  readonly calmMs: number;
+  /** So long after, every replica is asked for a write and a read. */
+  readonly graceMs: number;
+  /** By then all must have answered and caught up; it ends earlier when they have. */
+  readonly endMs: number;
+  readonly clients: readonly ClientPlan[];
+  readonly faults: readonly Fault[];
+  readonly operations: readonly Operation[];
+}
+
+/** Of every seed's first faults and operations, only these are kept: a shrunk run. Null: all. */
+export interface Selection {
+  readonly faults: readonly number[] | null;
+  readonly operations: readonly number[] | null;
+}
+
+export const EVERYTHING: Selection = { faults: null, operations: null };
+
+export function select(plan: Plan, { faults, operations }: Selection): Plan {
+  return {
+    ...plan,
+    faults: faults === null ? plan.faults : faults.flatMap((i) => plan.faults[i] ?? []),
+    operations: operations === null ? plan.operations : operations.flatMap((i) => plan.operations[i] ?? []),
+  };
+}

@@ -1,0 +1,65 @@
+/** Scenarios of clocks, of clients that try again, and of roles that are killed. */
+import { inSlowMotion, SLOWNESS } from '../generate.js';
+import { anybody, crash, electionMs, often, type Scenario } from './scenario.js';
+
+export const CLOCKS_AND_CLIENTS: readonly Scenario[] = [
+  {
+    name: 'clock-jumps',
+    title: 'clock jumps an hour, runs slow: nothing ends early, no stale read',
+    replicasMin: 1,
+    shape: (plan) => ({ ...plan, drift: plan.drift.map((_, i) => [0.6, 1.5, 1, 0.8, 1.2][i % 5] ?? 1) }),
+    faults: often([4, 12], (random, plan) => {
+      const replica = anybody(random, plan);
+      return random.chance(0.7)
+        ? { kind: 'clock-jump', replica, byMs: random.pick([3_600_000, -3_600_000]) }
+        : { kind: 'pause', replica, forMs: electionMs(plan, random, 0.5, 3) };
+    }),
+  },
+  {
+    name: 'client-retries',
+    title: 'client times out and retries elsewhere: applied once',
+    replicasMin: 2,
+    shape: (plan) => ({
+      ...plan,
+      clients: plan.clients.map((client) => ({
+        ...client,
+        session: true,
+        attemptMs: Math.round(plan.electionTimeoutMs / 3),
+        deadlineMs: plan.electionTimeoutMs * 12,
+        hedging: 0.4,
+        loyalty: 0,
+      })),
+    }),
+    faults: (random, plan) => [
+      ...crash('some', 'send')(random, plan),
+      ...often([1, 4], () => ({ kind: 'pause', replica: 'leader', forMs: plan.electionTimeoutMs }))(
+        random,
+        plan,
+      ),
+    ],
+  },
+  {
+    name: 'expired-session',
+    title: 'retries after expiry: an explicit error',
+    replicasMin: 1,
+    shape: (plan) => inSlowMotion(plan, SLOWNESS[0]),
+    faults: (random, plan) => crash('some', null)(random, plan).slice(0, 3),
+    // Nobody asks for anything from a quarter on, for longer than a session lives.
+    operations: (operations, { calmMs }) =>
+      operations.map((operation) => {
+        const idle = operation.atMs > calmMs * 0.25 && operation.atMs < calmMs * 0.85;
+        return idle ? { ...operation, atMs: operation.atMs / 4 } : operation;
+      }),
+  },
+  {
+    name: 'role-kills',
+    title: 'roles killed and rebuilt (chaos)',
+    replicasMin: 1,
+    faults: often([4, 14], (random, plan) => ({
+      kind: 'kill-role',
+      replica: anybody(random, plan),
+      role: random.pick(['acceptor', 'learner', 'proposer']),
+      downMs: electionMs(plan, random, 0.1, 3),
+    })),
+  },
+];

@@ -1,0 +1,193 @@
+/** Scenarios of disks that are full, slow, damaged, exchanged or empty. */
+import type { Fault } from '../plan.js';
+import { Violation } from '../violation.js';
+import type { World } from '../world.js';
+import { anybody, electionMs, kvdTiming, often, type Scenario } from './scenario.js';
+
+/** Whoever lost its directory has another incarnation, which no configuration names and which casts no vote. */
+function expectNewcomers(world: World): void {
+  for (const host of world.hosts) {
+    if (!host.logLost || host.replica === null || host.identity === null) continue;
+    if (host.replica.node.status().votes || world.votes.names(host.identity))
+      throw new Violation('safety', 'S5', `replica ${host.id} lost its disk and votes`);
+  }
+}
+
+export const DISKS: readonly Scenario[] = [
+  {
+    name: 'flipped-bits',
+    title: 'flipped bit in log, state, side file or identity',
+    replicasMin: 3,
+    faults: often([2, 6], (random, plan) => ({
+      kind: 'flip-bit',
+      replica: anybody(random, plan),
+      part: random.pick(['log', 'state', 'side', 'identity']),
+      where: random.next(),
+      live: random.chance(0.3),
+      downMs: electionMs(plan, random, 0.1, 3),
+    })),
+  },
+  {
+    name: 'damaged-source',
+    title: 'flipped bit in the log or state of a leader that a newcomer wants to learn from',
+    replicasMin: 5,
+    // Either what is asked for is cut from the log, and a snapshot is wanted, or nothing is ever cut.
+    shape: (plan) => ({ ...plan, snapshotSlots: plan.seed % 2 === 0 ? 1 : 10_000, batchCommands: 1 }),
+    faults: (random, plan) => [
+      {
+        kind: 'flip-bit',
+        replica: 'leader',
+        part: plan.seed % 2 === 0 ? 'state' : 'log',
+        where: random.next(),
+        live: true,
+        downMs: 1,
+        atMs: random.between(5000, 8000),
+      },
+      {
+        kind: 'wipe',
+        replica: random.integer(1, plan.replicas),
+        downMs: 1,
+        atMs: random.between(8000, 14_000),
+      },
+    ],
+  },
+  {
+    name: 'damaged-record',
+    title:
+      'flipped bits in a state that is then read anew: what is not in memory is noticed at the next read',
+    replicasMin: 3,
+    shape: (plan) => ({ ...plan, keys: 8 }),
+    faults: (random, plan) => {
+      const replica = random.integer(1, plan.replicas);
+      return [3000, 7000, 11_000].flatMap((atMs): Fault[] => [
+        { kind: 'flip-bit', replica, part: 'state', where: random.next(), live: true, downMs: 1, atMs },
+        { kind: 'kill-role', replica, role: 'learner', downMs: 50, atMs: atMs + 20 },
+      ]);
+    },
+  },
+  {
+    name: 'lost-tail',
+    title: 'cut in log or state: a disk that lied about its last syncs',
+    replicasMin: 3,
+    faults: often([1, 4], (random, plan) => ({
+      kind: 'lose-tail',
+      replica: anybody(random, plan),
+      part: random.pick(['log', 'state']),
+      batches: random.integer(1, 30),
+      downMs: electionMs(plan, random, 0.1, 3),
+    })),
+  },
+  {
+    name: 'wiped-directory',
+    title: 'data directory wiped: noticed by incarnation, no vote',
+    replicasMin: 3,
+    faults: often([1, 4], (random, plan) => ({
+      kind: 'wipe',
+      replica: anybody(random, plan),
+      downMs: electionMs(plan, random, 0.1, 3),
+    })),
+    expect: expectNewcomers,
+  },
+  {
+    name: 'rolled-back-directory',
+    title: 'an old copy of the directory put back: peers that heard newer writes notice, no vote',
+    replicasMin: 3,
+    shape: kvdTiming,
+    faults: (random, plan) => [
+      {
+        kind: 'roll-back',
+        replica: 'leader',
+        ageMs: random.between(500, 4000),
+        downMs: electionMs(plan, random, 0.1, 3),
+        atMs: random.between(4000, 12_000),
+      },
+    ],
+    expect: expectNewcomers,
+  },
+  {
+    name: 'foreign-directory',
+    title: 'directory of another replica: refuses to start',
+    replicasMin: 3,
+    faults: (random, plan) => {
+      const [replica = 1, other = 2] = random.sample(
+        Array.from({ length: plan.replicas }, (_, i) => i + 1),
+        2,
+      );
+      return [{ kind: 'swap-disks', replica, other, forMs: 3000, atMs: random.between(2000, 12_000) }];
+    },
+    expect: ({ refusals }) => {
+      if (!refusals.some((message) => message.includes('belongs to replica')))
+        throw new Violation('safety', 'start', "nobody refused to start with another's directory");
+    },
+  },
+  {
+    name: 'disk-full',
+    title: 'disk full: clear error, nothing lost, recovers when there is room',
+    replicasMin: 1,
+    faults: often([2, 6], (random, plan) => ({
+      kind: 'write-error',
+      replica: anybody(random, plan),
+      part: random.pick(['log', 'state']),
+      error: 'no-space',
+      extent: 'always',
+      forMs: electionMs(plan, random, 0.5, 6),
+    })),
+  },
+  {
+    name: 'write-error-once',
+    title: 'write error once',
+    replicasMin: 1,
+    faults: often([3, 8], (random, plan) => ({
+      kind: 'write-error',
+      replica: anybody(random, plan),
+      part: random.pick(['log', 'state']),
+      error: random.pick(['no-space', 'io']),
+      extent: 'once',
+      forMs: electionMs(plan, random, 0.5, 3),
+    })),
+  },
+  {
+    name: 'snapshot-write-errors',
+    title: 'a follower far behind whose state cannot be written once, while a snapshot comes',
+    replicasMin: 3,
+    shape: (plan) => ({ ...plan, snapshotSlots: 1, batchCommands: 1 }),
+    faults: (random, plan) =>
+      [2000, 7000, 12_000].flatMap((atMs): Fault[] => {
+        const replica = random.integer(1, plan.replicas);
+        const error = random.pick(['no-space', 'io'] as const);
+        const write = { kind: 'write-error', replica, part: 'state', error, extent: 'once' } as const;
+        return [
+          { kind: 'partition', side: [replica], oneWay: false, noticed: true, forMs: 3500, atMs },
+          { ...write, forMs: 2500, atMs: atMs + 3400 },
+        ];
+      }),
+  },
+  {
+    name: 'read-error',
+    title: 'read error',
+    replicasMin: 1,
+    faults: often([2, 6], (random, plan) => ({
+      kind: 'read-error',
+      replica: anybody(random, plan),
+      part: random.pick(['log', 'state']),
+      forMs: electionMs(plan, random, 0.5, 4),
+    })),
+  },
+  {
+    name: 'slow-everything',
+    title: 'slow follower, slow disk, slow client, 2 s stall: the rest goes on',
+    replicasMin: 3,
+    shape: (plan) => ({ ...plan, clients: plan.clients.map((client) => ({ ...client, slowMs: 100 })) }),
+    faults: often([3, 8], (random, plan) => {
+      const replica = anybody(random, plan);
+      switch (random.integer(0, 2)) {
+        case 0:
+          return { kind: 'slow-disk', replica, factor: random.pick([20, 200]), forMs: 3000 };
+        case 1:
+          return { kind: 'stuck-disk', replica, forMs: random.between(500, 3000) };
+        default:
+          return { kind: 'pause', replica, forMs: 2000 };
+      }
+    }),
+  },
+];

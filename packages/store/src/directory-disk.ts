@@ -1,0 +1,56 @@
+/**
+ * What opening a data directory needs of a disk. Implemented by file-disk.ts and, for the simulator, memory-disk.ts, so
+ * that directory.ts decides alike in both what is new, foreign, damaged or fine.
+ */
+import type { Incarnation } from '@kvd/paxos';
+import type { OrderedStore } from './ordered-store.js';
+import type { SideFile } from './side-file.js';
+
+export type StorePart = 'log' | 'state';
+
+/**
+ * log/ and state/ are stores, `acknowledged` is the side file, `identity.json` the identity, `set-aside` holds what was
+ * damaged, `formatting` is there while a format is under way, `state-condemned` and
+ * `log-condemned` say why the state is to be dropped or all is to be set aside, `state-dropped` is the state dropped last.
+ */
+export type Part =
+  | StorePart
+  | 'acknowledged'
+  | 'identity.json'
+  | 'set-aside'
+  | 'formatting'
+  | 'state-condemned'
+  | 'log-condemned'
+  | 'state-dropped';
+
+/** What the verification found; a null reason: all is well. */
+export interface Verdict {
+  readonly logDamage: string | null;
+  readonly stateDamage: string | null;
+}
+
+export interface DirectoryDisk {
+  /** For messages. */
+  readonly name: string;
+  exists(part: Part): boolean;
+  readText(part: Part): string | null;
+  /** Whole or not at all, and synced. */
+  writeText(part: Part, text: string): void;
+  remove(parts: readonly Part[]): void;
+  /** Moves state/ to state-dropped/, in place of what was there. */
+  dropState(): void;
+  /** Moves what there is of `parts` into a new folder of set-aside/, and returns its name. */
+  setAside(parts: readonly Part[], label: string, reason: string): string;
+  /** @throws StoreError */
+  openStore(part: StorePart, createIfMissing: boolean): Promise<OrderedStore>;
+  createSide(bytes: Buffer): void;
+  /** @throws StoreError damaged */
+  openSide(): SideFile;
+  /** Syncs the directory's own entries. */
+  sync(): void;
+  /** Both stores closed. @throws DirectoryError locked or io */
+  verify(parts: readonly StorePart[]): Promise<Verdict>;
+  newIncarnation(): Incarnation;
+  /** A file whose room is given back when the disk is full. */
+  setReserve(held: boolean): void;
+}

@@ -1,0 +1,290 @@
+/**
+ * Opens a replica's data directory: formats a new one, refuses one that is not this replica's, verifies one that was
+ * used, and sets a damaged one aside (DESIGN 5). What is damaged is renamed, never deleted and never repaired; only a
+ * state, which its log or a peer can rebuild, is dropped.
+ *
+ * The directory holds identity.json, log/, state/, acknowledged (the side file), reserve, and set-aside/ if need be.
+ */
+import type { ClusterId, Identity, ReplicaId } from '@kvd/paxos';
+import { foundingMembers } from '@kvd/protocol';
+import type { Done } from '@kvd/replica';
+import type { DirectoryDisk, StorePart } from './directory-disk.js';
+import { DirectoryError, damaged, StoreError } from './errors.js';
+import { type DirectoryIdentity, decodeIdentity, encodeIdentity, FORMAT_VERSION } from './identity-file.js';
+import { DEFAULT_STATE_OPTIONS, KvState, type KvStateOptions } from './kv-state.js';
+import { formatLogOps, freshLog, type LoadedLog, loadLog } from './log-loader.js';
+import { OrderedLogStore } from './log-store.js';
+import type { OrderedStore, StoreOp } from './ordered-store.js';
+import { formatSide } from './side-file.js';
+import { formatStateOps, freshState, type LoadedState, loadState } from './state-loader.js';
+
+export interface DirectoryRequest {
+  readonly replicaId: ReplicaId;
+  /** `ID=HOST:PORT,…` of the founding members, needed when the directory is formatted; null: as written down. */
+  readonly founding: string | null;
+  readonly state?: KvStateOptions;
+}
+
+export interface OpenedDirectory {
+  readonly log: OrderedLogStore;
+  readonly state: KvState;
+  readonly identity: Identity;
+  /** Empty: not known yet. */
+  readonly clusterId: ClusterId;
+  readonly foundingList: string;
+  /** False once a directory was set aside, for good: this replica takes no part in a founding. */
+  readonly mayFound: boolean;
+  /** True when it was formatted now. */
+  readonly isNew: boolean;
+  /** For people: what was set aside or dropped at this start, and why. */
+  readonly setAside: readonly string[];
+  /** Writes the cluster's id down, synced. @throws DirectoryError foreign: another one is written down */
+  setClusterId(clusterId: ClusterId): void;
+  /** The next start drops the state (its scrub failed, or a majority contradicts it). Synced. */
+  condemnState(reason: string): void;
+  /** The next start sets everything aside: the log forgot what it once said (S5). Synced. */
+  condemnLog(reason: string): void;
+  /** Gives back (false) or takes again (true) the room of the reserve file. Throws when there is no room. */
+  setReserve(held: boolean): void;
+  close(): Promise<void>;
+}
+
+const DAMAGEABLE = [
+  'log',
+  'state',
+  'acknowledged',
+  'identity.json',
+  'state-condemned',
+  'log-condemned',
+] as const;
+const NO_CLUSTER = '';
+
+/**
+ * @throws DirectoryError it cannot be used, and was left as it is
+ * @throws StoreError the disk failed
+ */
+export async function openOnDisk(disk: DirectoryDisk, request: DirectoryRequest): Promise<OpenedDirectory> {
+  const start: Start = { disk, request, founding: request.founding, clusterId: NO_CLUSTER, setAside: [] };
+  const present = await takeStock(start);
+  if (present === null) return format(start);
+  const { logDamage, stateDamage } = await disk.verify(['log', 'state']);
+  if (logDamage === null) return open(start, present, stateDamage);
+  moveAside(start, 'log-damaged', logDamage);
+  return format(start);
+}
+
+/** One opening, and what it learns on the way. */
+interface Start {
+  readonly disk: DirectoryDisk;
+  readonly request: DirectoryRequest;
+  /** As given, else as written down. */
+  founding: string | null;
+  clusterId: ClusterId;
+  readonly setAside: string[];
+}
+
+/** The identity of a directory that was formatted and has its log; null: it is to be formatted. */
+async function takeStock(start: Start): Promise<DirectoryIdentity | null> {
+  const { disk } = start;
+  if (disk.exists('formatting')) {
+    // Nothing was sent or promised before the format ended. Whoever else is at it holds the lock.
+    await refuseIfLocked(disk);
+    disk.remove(['log', 'state', 'acknowledged']);
+    return null;
+  }
+  const used = (['log', 'state', 'acknowledged'] as const).some((part) => disk.exists(part));
+  const text = disk.readText('identity.json');
+  if (text === null && !used) return null;
+  let reason = 'the identity file is missing';
+  if (text !== null) {
+    try {
+      const identity = decodeIdentity(text);
+      checkOwner(disk, start.request, identity);
+      start.founding ??= identity.founding;
+      start.clusterId = identity.clusterId;
+      const condemned = disk.readText('log-condemned');
+      if (disk.exists('log') && condemned === null) return identity;
+      reason = condemned ?? 'log/ is missing';
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      reason = error.message;
+    }
+  }
+  await refuseIfLocked(disk);
+  moveAside(start, 'log-lost', reason);
+  return null;
+}
+
+function moveAside(start: Start, label: string, reason: string): void {
+  const place = start.disk.setAside(DAMAGEABLE, label, reason);
+  start.setAside.push(`${reason}; what there was is kept in ${place}`);
+}
+
+async function refuseIfLocked(disk: DirectoryDisk): Promise<void> {
+  if (disk.exists('log')) await disk.verify(['log']);
+}
+
+/** Foreign directories are refused, not set aside: they are somebody's. */
+function checkOwner(disk: DirectoryDisk, request: DirectoryRequest, identity: DirectoryIdentity): void {
+  if (identity.format > FORMAT_VERSION) {
+    const message = `${disk.name} has format ${identity.format}, this program knows ${FORMAT_VERSION} at most`;
+    throw new DirectoryError('newer-format', message);
+  }
+  if (identity.replicaId !== request.replicaId) {
+    const message = `${disk.name} belongs to replica ${identity.replicaId}, this is replica ${request.replicaId}`;
+    throw new DirectoryError('foreign', message);
+  }
+  if (request.founding !== null && foundingMembers(request.founding) !== foundingMembers(identity.founding)) {
+    const message = `the founding members written down in ${disk.name} are '${identity.founding}', given are '${request.founding}'`;
+    throw new DirectoryError('founding-differs', message);
+  }
+}
+
+/** `identity.json` is written last, so a format that was interrupted is none, and starts over. */
+async function format(start: Start): Promise<OpenedDirectory> {
+  const { disk, founding, clusterId } = start;
+  if (founding === null) {
+    throw new DirectoryError('founding-missing', `${disk.name} is new: the founding members must be given`);
+  }
+  const mayFound = !disk.exists('set-aside');
+  const { replicaId } = start.request;
+  const incarnation = disk.newIncarnation();
+  const identity = { format: FORMAT_VERSION, replicaId, incarnation, clusterId, founding, mayFound };
+  disk.writeText('formatting', '');
+  const logStore = await openStore(disk, 'log', true);
+  const stateStore = await openStore(disk, 'state', true);
+  const loaded = freshLog({ replicaId, incarnation });
+  await writeAll(logStore, formatLogOps(loaded.recovered.identity));
+  await writeAll(stateStore, formatStateOps());
+  disk.createSide(formatSide(loaded.recovered.marker));
+  disk.setReserve(true);
+  disk.writeText('identity.json', encodeIdentity(identity));
+  disk.remove(['formatting']);
+  disk.sync();
+  return assemble(start, identity, { logStore, loaded, stateStore, state: freshState() }, true);
+}
+
+async function open(
+  start: Start,
+  identity: DirectoryIdentity,
+  stateDamage: string | null,
+): Promise<OpenedDirectory> {
+  const logStore = await openStore(start.disk, 'log', false);
+  try {
+    return await openVerified(start, identity, stateDamage, logStore);
+  } catch (error) {
+    await promised<void>((done) => logStore.close(done));
+    throw error;
+  }
+}
+
+async function openVerified(
+  start: Start,
+  identity: DirectoryIdentity,
+  stateDamage: string | null,
+  logStore: OrderedStore,
+): Promise<OpenedDirectory> {
+  const loaded = await promised<LoadedLog | null>((done) => loadLog(logStore, done));
+  if (loaded === null) throw damaged('the log could not be loaded');
+  const { replicaId, incarnation } = loaded.recovered.identity;
+  if (incarnation !== identity.incarnation || replicaId !== identity.replicaId) {
+    await promised<void>((done) => logStore.close(done));
+    moveAside(start, 'log-foreign', 'log/ and identity.json were not formatted together');
+    return format(start);
+  }
+  const { store: stateStore, state } = await openState(start, stateDamage);
+  return assemble(start, identity, { logStore, loaded, stateStore, state }, false);
+}
+
+/** A state that is missing, damaged or condemned is dropped and begins empty: the log or a peer rebuilds it. */
+async function openState(
+  { disk, setAside }: Start,
+  damage: string | null,
+): Promise<{ readonly store: OrderedStore; readonly state: LoadedState }> {
+  const condemned = disk.readText('state-condemned');
+  const reason = condemned ?? damage;
+  if (reason === null) {
+    const store = await openStore(disk, 'state', false);
+    const state = await promised<LoadedState | null>((done) => loadState(store, done));
+    if (state !== null) return { store, state };
+  }
+  // Kept until the next one: were all replicas wrong about theirs at once, it would be all there is.
+  disk.dropState();
+  const store = await openStore(disk, 'state', true);
+  await writeAll(store, formatStateOps());
+  disk.remove(['state-condemned']);
+  disk.sync();
+  setAside.push(`the state was dropped and is being rebuilt: ${reason}`);
+  return { store, state: freshState() };
+}
+
+interface Parts {
+  readonly logStore: OrderedStore;
+  readonly loaded: LoadedLog;
+  readonly stateStore: OrderedStore;
+  readonly state: LoadedState;
+}
+
+function assemble(start: Start, identity: DirectoryIdentity, parts: Parts, isNew: boolean): OpenedDirectory {
+  const { disk, request, setAside } = start;
+  const verify = (done: Done<void>): void => {
+    disk.verify(['log']).then(
+      ({ logDamage }) => done(logDamage === null ? null : damaged(logDamage), undefined),
+      (error: unknown) => done(error instanceof Error ? error : damaged(String(error)), undefined),
+    );
+  };
+  const log = new OrderedLogStore({ store: parts.logStore, side: disk.openSide(), verify }, parts.loaded);
+  const state = new KvState(parts.stateStore, parts.state, request.state ?? DEFAULT_STATE_OPTIONS);
+  let written = identity;
+  return {
+    log,
+    state,
+    identity: parts.loaded.recovered.identity,
+    clusterId: identity.clusterId,
+    foundingList: identity.founding,
+    mayFound: identity.mayFound && !disk.exists('set-aside'),
+    isNew,
+    setAside,
+    setClusterId(clusterId) {
+      if (written.clusterId === clusterId) return;
+      if (written.clusterId !== NO_CLUSTER) {
+        const message = `${disk.name} belongs to cluster ${written.clusterId}, not ${clusterId}`;
+        throw new DirectoryError('foreign', message);
+      }
+      written = { ...written, clusterId };
+      disk.writeText('identity.json', encodeIdentity(written));
+    },
+    condemnState: (reason) => disk.writeText('state-condemned', reason),
+    condemnLog: (reason) => disk.writeText('log-condemned', reason),
+    setReserve: (held) => disk.setReserve(held),
+    async close() {
+      await promised<void>((done) => log.close(done));
+      await promised<void>((done) => state.close(done));
+    },
+  };
+}
+
+async function openStore(
+  disk: DirectoryDisk,
+  part: StorePart,
+  createIfMissing: boolean,
+): Promise<OrderedStore> {
+  try {
+    return await disk.openStore(part, createIfMissing);
+  } catch (error) {
+    if (error instanceof StoreError && error.kind === 'locked') {
+      throw new DirectoryError('locked', `${disk.name} is in use by another process`);
+    }
+    throw error;
+  }
+}
+
+function writeAll(store: OrderedStore, ops: readonly StoreOp[]): Promise<void> {
+  return promised<void>((done) => store.batch(ops, done));
+}
+
+function promised<T>(start: (done: Done<T>) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    start((error, result) => (error === null ? resolve(result) : reject(error)));
+  });
+}

@@ -1,0 +1,190 @@
+/**
+ * A data directory in the file system. Everything that a format or a setting aside relies on is synced: files, and the
+ * directories that name them.
+ */
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { dirname, join, resolve } from 'node:path';
+import { type DirectoryRequest, type OpenedDirectory, openOnDisk } from './directory.js';
+import type { DirectoryDisk, Part, StorePart, Verdict } from './directory-disk.js';
+import { damaged, DirectoryError } from './errors.js';
+import { LevelStore, type LevelStoreOptions } from './level-store.js';
+import type { OrderedStore } from './ordered-store.js';
+import { DiskSideFile, type SideFile } from './side-file.js';
+import { verifyInChild } from './verify-child.js';
+
+const MIB = 1024 * 1024;
+/** Enough for LevelDB to open again on a full disk: it first writes its write-ahead files out as tables. */
+const RESERVE_BYTES = 16 * MIB;
+const RESERVE = 'reserve';
+
+const STORE_OPTIONS: Record<StorePart, Omit<LevelStoreOptions, 'createIfMissing'>> = {
+  // Written once and read at catch-up: compressing it would cost more than it saves.
+  log: { writeBufferBytes: 8 * MIB, cacheBytes: 4 * MIB, compression: false },
+  state: { writeBufferBytes: 8 * MIB, cacheBytes: 16 * MIB, compression: true },
+};
+
+/**
+ * Opens (or formats) the data directory of a replica. One process at a time; it is closed by `close`, or through the
+ * close of both its log and its state.
+ * @throws DirectoryError it cannot be used by this replica, and was left as it is
+ * @throws StoreError the disk failed
+ */
+export async function openDirectory(path: string, request: DirectoryRequest): Promise<OpenedDirectory> {
+  const disk = new FileDisk(resolve(path));
+  try {
+    makeDirectory(disk.name);
+    return await openOnDisk(disk, request);
+  } catch (error) {
+    if (isFileError(error)) throw new DirectoryError('io', `${disk.name}: ${error.message}`);
+    throw error;
+  }
+}
+
+class FileDisk implements DirectoryDisk {
+  readonly name: string;
+
+  constructor(name: string) {
+    this.name = name;
+  }
+
+  exists(part: Part): boolean {
+    return existsSync(this.path(part));
+  }
+
+  readText(part: Part): string | null {
+    return this.exists(part) ? readFileSync(this.path(part), 'utf8') : null;
+  }
+
+  writeText(part: Part, text: string): void {
+    const temporary = `${this.path(part)}.new`;
+    writeSynced(temporary, Buffer.from(text));
+    renameSync(temporary, this.path(part));
+    this.sync();
+  }
+
+  remove(parts: readonly Part[]): void {
+    for (const part of parts) rmSync(this.path(part), { recursive: true, force: true });
+    this.sync();
+  }
+
+  dropState(): void {
+    rmSync(this.path('state-dropped'), { recursive: true, force: true });
+    if (this.exists('state')) renameSync(this.path('state'), this.path('state-dropped'));
+    this.sync();
+  }
+
+  setAside(parts: readonly Part[], label: string, reason: string): string {
+    const aside = this.path('set-aside');
+    mkdirSync(aside, { recursive: true });
+    const numbers = readdirSync(aside).map((name) => Number.parseInt(name, 10) || 0);
+    const place = join(aside, `${Math.max(0, ...numbers) + 1}-${label}`);
+    mkdirSync(place);
+    writeSynced(join(place, 'REASON'), Buffer.from(`${reason}\n`));
+    syncDirectory(aside);
+    // The identity goes last: until then the directory is known to be a used one.
+    for (const part of parts) if (this.exists(part)) renameSync(this.path(part), join(place, part));
+    syncDirectory(place);
+    this.sync();
+    return place;
+  }
+
+  async openStore(part: StorePart, createIfMissing: boolean): Promise<OrderedStore> {
+    const store = await LevelStore.open(this.path(part), { ...STORE_OPTIONS[part], createIfMissing });
+    if (createIfMissing) syncDirectory(this.path(part));
+    return store;
+  }
+
+  createSide(bytes: Buffer): void {
+    writeSynced(this.path('acknowledged'), bytes);
+  }
+
+  openSide(): SideFile {
+    if (!this.exists('acknowledged')) throw damaged('the side file is missing');
+    return new DiskSideFile(this.path('acknowledged'));
+  }
+
+  sync(): void {
+    syncDirectory(this.name);
+  }
+
+  verify(parts: readonly StorePart[]): Promise<Verdict> {
+    return verifyInChild(this.name, parts);
+  }
+
+  newIncarnation(): string {
+    return randomBytes(16).toString('hex');
+  }
+
+  setReserve(held: boolean): void {
+    const path = join(this.name, RESERVE);
+    if (!held) return rmSync(path, { force: true });
+    if (!existsSync(path)) fillFile(path, RESERVE_BYTES);
+  }
+
+  private path(part: Part): string {
+    return join(this.name, part);
+  }
+}
+
+/** Options of a part's LevelDB, for the verification: it must read as the replica does. */
+export function levelOptions(part: StorePart): LevelStoreOptions {
+  return { ...STORE_OPTIONS[part], createIfMissing: false };
+}
+
+function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  makeDirectory(dirname(path));
+  mkdirSync(path, { recursive: true });
+  syncDirectory(dirname(path));
+}
+
+function writeSynced(path: string, bytes: Buffer): void {
+  const fd = openSync(path, 'w');
+  try {
+    writeFileSync(fd, bytes);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Takes the room or leaves nothing behind. */
+function fillFile(path: string, bytes: number): void {
+  const fd = openSync(path, 'w');
+  const zeros = Buffer.alloc(MIB);
+  try {
+    for (let written = 0; written < bytes; written += zeros.length) writeSync(fd, zeros);
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function syncDirectory(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** An error of the file system itself, as against one of ours. */
+function isFileError(error: unknown): error is Error {
+  return error instanceof Error && 'syscall' in error;
+}

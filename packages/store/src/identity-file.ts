@@ -1,0 +1,70 @@
+/**
+ * The identity of a data directory, as a small JSON file written last when the directory is formatted. It carries a
+ * checksum, so that a flipped bit is damage and not another replica.
+ */
+import type { ClusterId, Identity } from '@kvd/paxos';
+import { crc32 } from 'node:zlib';
+import { damaged } from './errors.js';
+
+export const FORMAT_VERSION = 1;
+
+export interface DirectoryIdentity extends Identity {
+  readonly format: number;
+  /** Empty until it is known. */
+  readonly clusterId: ClusterId;
+  /** `ID=HOST:PORT,…` sorted by id, as given when the directory was formatted; empty: joined a founded cluster. */
+  readonly founding: string;
+  /** False once a directory was set aside. */
+  readonly mayFound: boolean;
+}
+
+export function encodeIdentity(identity: DirectoryIdentity): string {
+  return `${JSON.stringify({ ...ordered(identity), check: checkOf(identity) })}\n`;
+}
+
+/** @throws StoreError damaged. One of a newer format is returned as it is, if it can be read that far. */
+export function decodeIdentity(text: string): DirectoryIdentity {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(text);
+  } catch {
+    throw damaged('the identity file is not JSON');
+  }
+  if (!isRecord(parsed)) throw damaged('the identity file is no identity');
+  const { format, replicaId, incarnation, clusterId, founding, mayFound, check } = parsed;
+  if (
+    typeof format !== 'number' ||
+    typeof replicaId !== 'number' ||
+    typeof incarnation !== 'string' ||
+    typeof clusterId !== 'string' ||
+    typeof founding !== 'string' ||
+    typeof mayFound !== 'boolean'
+  ) {
+    throw damaged('the identity file lacks something');
+  }
+  const identity = { format, replicaId, incarnation, clusterId, founding, mayFound };
+  if (format <= FORMAT_VERSION && check !== checkOf(identity))
+    throw damaged('the identity file fails its checksum');
+  return identity;
+}
+
+function ordered({
+  format,
+  replicaId,
+  incarnation,
+  clusterId,
+  founding,
+  mayFound,
+}: DirectoryIdentity): object {
+  return { format, replicaId, incarnation, clusterId, founding, mayFound };
+}
+
+function checkOf(identity: DirectoryIdentity): string {
+  return crc32(JSON.stringify(ordered(identity)))
+    .toString(16)
+    .padStart(8, '0');
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}

@@ -1,0 +1,8 @@
+/** @kvd/store: a replica's data directory, its log and its key-value state, on LevelDB and in memory. */
+export { type DirectoryRequest, type OpenedDirectory } from './directory.js';
+export { DirectoryError, type DirectoryErrorKind, StoreError, type StoreErrorKind } from './errors.js';
+export { openDirectory } from './file-disk.js';
+export { DEFAULT_STATE_OPTIONS, KvState, type KvStateOptions } from './kv-state.js';
+export { OrderedLogStore } from './log-store.js';
+export { createMemoryLog, createMemoryState, MemoryDisk, openMemoryDirectory } from './memory-disk.js';
+export { MemoryContent, MemoryStore, type Schedule, scheduleMicrotask } from './memory-store.js';

@@ -1,0 +1,371 @@
+/**
+ * The key-value state machine on an ordered store: when the model's changes reach the disk, and how they come back.
+ * The disk only ever moves from the end of one slot to the end of a later one, in one synced batch, or to a snapshot.
+ *
+ * It must never write a part of a slot, and never go on after an apply that failed half way.
+ */
+import type { ConfigurationAt, Slot, Value } from '@kvd/paxos';
+import type { ClusterMs, CommandResult, Entry, Revision, ScanPage, ScanRequest } from '@kvd/protocol';
+import type { Done, SnapshotInstaller, SnapshotReader, StateMachine } from '@kvd/replica';
+import { type DecodedBatch, decodeSlot, type DeleteRange, rangeOf } from './batches.js';
+import { keyText } from './bytes.js';
+import { DELETE_RANGES_PER_BATCH_MAX, loadRanges, NO_RANGES, type PreparedRanges } from './delete-ranges.js';
+import { asStoreError, StoreError } from './errors.js';
+import { type InstallTarget, StateInstaller } from './installer.js';
+import { entryOf } from './kv-record.js';
+import { StateModel } from './model.js';
+import { type KeyRange, type OrderedStore, type StoreOp } from './ordered-store.js';
+import { scanPage } from './scan.js';
+import { SerialQueue } from './serial-queue.js';
+import { StateSnapshot } from './snapshot.js';
+import { type LoadedState, loadState, scrubState, type StateRecords } from './state-loader.js';
+import {
+  flushKey,
+  GENERATIONS_BEGIN,
+  GENERATIONS_END,
+  generationEnd,
+  generationPrefix,
+  kvKey,
+  MARKERS_KEPT,
+  sealFlush,
+  sealStateHead,
+  STATE_HEAD_KEY,
+  type StateHead,
+  stateKey,
+} from './state-records.js';
+import type { Layer } from './write-back.js';
+
+export interface KvStateOptions {
+  /** Clean records kept in memory. */
+  readonly cacheBytes: number;
+}
+
+export const DEFAULT_STATE_OPTIONS: KvStateOptions = { cacheBytes: 32 * 1024 * 1024 };
+
+/** Keys of a generation that nobody needs are deleted this many at a time. */
+const DISCARD_PAGE = 512;
+const NO_BATCH: DecodedBatch = { clusterMs: 0, commands: [] };
+
+/** What a flush will write, as of a slot's end. */
+interface Frozen {
+  readonly head: StateHead;
+  readonly layer: Layer;
+  /** On logical keys. */
+  readonly tables: readonly StoreOp[];
+}
+
+interface Prepared {
+  readonly value: Value;
+  readonly batch: DecodedBatch;
+  ranges: PreparedRanges;
+}
+
+export class KvState implements StateMachine {
+  durableThrough: Slot;
+  private readonly store: OrderedStore;
+  private readonly options: KvStateOptions;
+  private readonly queue = new SerialQueue();
+  private model: StateModel;
+  /** Number of the last flush written. */
+  private flush: number;
+  private lastGeneration: number;
+  private frozen: Frozen | null = null;
+  private prepared: Prepared | null = null;
+  /** Why nothing is flushed until a reload. */
+  private poison: Error | null = null;
+  /** Why nothing is applied or flushed until a reload: memory may hold a part of a slot. */
+  private broken: Error | null = null;
+  /** Counts what replaced the whole state: an install begun before is void. */
+  private epoch = 0;
+
+  constructor(store: OrderedStore, loaded: LoadedState, options: KvStateOptions = DEFAULT_STATE_OPTIONS) {
+    this.store = store;
+    this.options = options;
+    this.model = new StateModel(store, loaded, options.cacheBytes);
+    this.flush = loaded.flush;
+    this.lastGeneration = loaded.lastGeneration;
+    this.durableThrough = loaded.head.appliedThrough;
+    this.discardOthers();
+  }
+
+  get appliedThrough(): Slot {
+    return this.model.appliedThrough;
+  }
+
+  get revision(): Revision {
+    return this.model.revision;
+  }
+
+  get clusterMs(): ClusterMs {
+    return this.model.clusterMs;
+  }
+
+  get stateHash(): string {
+    return this.model.runningHash.toString();
+  }
+
+  /** Order-independent hash of the contents at appliedThrough, 16 hex digits. */
+  get contentHash(): string {
+    return this.model.contentHash().toString();
+  }
+
+  get configurations(): readonly ConfigurationAt[] {
+    return this.model.configurations;
+  }
+
+  get dirtyKeys(): number {
+    const { writeBack, sessions, idempotency } = this.model;
+    return writeBack.dirtyKeys + sessions.dirtySize + idempotency.dirtySize;
+  }
+
+  prepare(value: Value, done: Done<void>): boolean {
+    const batch = value.type === 'batch' ? decodeSlot(value.bytes) : NO_BATCH;
+    const prepared: Prepared = { value, batch, ranges: NO_RANGES };
+    this.prepared = prepared;
+    const ranges: DeleteRange[] = [];
+    for (const command of batch.commands) {
+      const range = rangeOf(command);
+      if (range !== null && ranges.length < DELETE_RANGES_PER_BATCH_MAX) ranges.push(range);
+    }
+    if (ranges.length === 0) return true;
+    const { generation, writeBack } = this.model;
+    loadRanges(this.store, generation, writeBack.layers(), ranges, batch.commands.length, (error, loaded) => {
+      prepared.ranges = loaded;
+      done(error, undefined);
+    });
+    return false;
+  }
+
+  apply(slot: Slot, value: Value): readonly CommandResult[] {
+    if (slot !== this.appliedThrough + 1)
+      throw new Error(`S6: slot ${slot} applied after ${this.appliedThrough}`);
+    if (this.broken !== null) throw this.broken;
+    const { batch, ranges } = this.takePrepared(value);
+    try {
+      return this.model.apply(slot, value, batch, ranges);
+    } catch (error) {
+      // A damaged record: the slot may be applied in part, so none of it may be flushed.
+      this.broken = asStoreError(error);
+      throw error;
+    }
+  }
+
+  get(key: Uint8Array): Entry | null {
+    const record = this.model.lookup(keyText(key));
+    return record === null ? null : entryOf(key, record);
+  }
+
+  scan(request: ScanRequest, done: Done<ScanPage>): void {
+    const { generation, writeBack, revision } = this.model;
+    scanPage({ store: this.store, generation, layers: writeBack.layers(), revision }, request, done);
+  }
+
+  freeze(): Slot {
+    if (this.frozen === null && this.broken === null) {
+      const head = this.model.head();
+      const layer = this.model.writeBack.freeze();
+      const number = this.flush + 1;
+      const tables = [
+        ...this.model.idempotency.takeChanges(number),
+        ...this.model.sessions.takeChanges(number),
+      ];
+      this.frozen = { head, layer, tables };
+    }
+    return this.frozen?.head.appliedThrough ?? this.durableThrough;
+  }
+
+  writeFrozen(done: Done<void>): void {
+    this.queue.run((release) => {
+      this.flushFrozen((error) => {
+        release();
+        done(error, undefined);
+      });
+    });
+  }
+
+  openSnapshot(done: Done<SnapshotReader>): void {
+    this.queue.run((release) => {
+      const open = (): void => {
+        release();
+        try {
+          done(null, new StateSnapshot(this.store));
+        } catch (error) {
+          done(asStoreError(error), NO_SNAPSHOT);
+        }
+      };
+      this.flushFrozen((error) => {
+        if (error === null && this.appliedThrough === this.durableThrough) return open();
+        if (error === null) this.freeze();
+        this.flushFrozen((failure) => {
+          if (failure === null) return open();
+          release();
+          done(failure, NO_SNAPSHOT);
+        });
+      });
+    });
+  }
+
+  createInstaller(): SnapshotInstaller {
+    this.lastGeneration += 1;
+    const { epoch } = this;
+    const target: InstallTarget = {
+      store: this.store,
+      commit: (head, records, done) => this.commit(epoch, head, records, done),
+      discard: (generation: number) => this.discard(generationPrefix(generation), generationEnd(generation)),
+    };
+    return new StateInstaller(target, this.lastGeneration);
+  }
+
+  /**
+   * Reads the whole state on disk, page by page, and compares it with the content hash written with it.
+   * Errors: StoreError damaged; the state is then to be replaced by a snapshot or dropped.
+   */
+  scrub(done: Done<void>): void {
+    scrubState(this.store, done);
+  }
+
+  reload(done: Done<void>): void {
+    this.queue.run((release) => {
+      const fail = (error: Error): void => {
+        this.poison = error;
+        release();
+        done(error, undefined);
+      };
+      this.store.close((error) => {
+        if (error !== null) return fail(error);
+        this.store.open((failure) => {
+          if (failure !== null) return fail(failure);
+          // Open, but not to be believed: only an install, which replaces all of it, may still write.
+          this.poison = null;
+          loadState(this.store, (damage, loaded) => {
+            if (loaded !== null) this.adopt(loaded);
+            else this.broken = damage;
+            release();
+            done(damage, undefined);
+          });
+        });
+      });
+    });
+  }
+
+  close(done: Done<void>): void {
+    this.queue.run((release) => {
+      this.poison ??= new StoreError('closed', 'the state is closed');
+      this.store.close((error) => {
+        release();
+        done(error, undefined);
+      });
+    });
+  }
+
+  private takePrepared(value: Value): Omit<Prepared, 'value'> {
+    const { prepared } = this;
+    this.prepared = null;
+    if (prepared?.value === value) return prepared;
+    return { batch: value.type === 'batch' ? decodeSlot(value.bytes) : NO_BATCH, ranges: NO_RANGES };
+  }
+
+  private adopt(loaded: LoadedState): void {
+    this.model = new StateModel(this.store, loaded, this.options.cacheBytes);
+    this.flush = loaded.flush;
+    this.lastGeneration = Math.max(loaded.lastGeneration, this.lastGeneration);
+    this.durableThrough = loaded.head.appliedThrough;
+    this.frozen = null;
+    this.prepared = null;
+    this.poison = null;
+    this.broken = null;
+    this.epoch += 1;
+    this.discardOthers();
+  }
+
+  /** In the queue only. Calls back later, also when there is nothing to write. */
+  private flushFrozen(done: (error: Error | null) => void): void {
+    const { frozen } = this;
+    const poison = this.broken ?? this.poison;
+    if (frozen === null || poison !== null) {
+      this.store.defer(() => done(poison));
+      return;
+    }
+    const prefix = generationPrefix(frozen.head.generation);
+    const ops: StoreOp[] = [];
+    for (const [key, value] of frozen.layer) ops.push({ key: kvKey(prefix, key), value });
+    for (const { key, value } of frozen.tables)
+      ops.push({ key: stateKey(frozen.head.generation, key), value });
+    this.writeHead(frozen.head, ops, (error) => {
+      if (error === null) {
+        this.model.writeBack.thaw();
+        this.durableThrough = frozen.head.appliedThrough;
+        this.frozen = null;
+      }
+      done(error);
+    });
+  }
+
+  /** One synced batch: `ops`, the head and the marker of the flush. In the queue only. */
+  private writeHead(head: StateHead, ops: StoreOp[], done: (error: Error | null) => void): void {
+    const number = this.flush + 1;
+    ops.push({ key: STATE_HEAD_KEY, value: sealStateHead(number, head) });
+    ops.push({ key: flushKey(number), value: sealFlush(number, head.appliedThrough, ops.length) });
+    if (number > MARKERS_KEPT) ops.push({ key: flushKey(number - MARKERS_KEPT), value: null });
+    this.store.batch(ops, (error) => {
+      if (error === null) this.flush = number;
+      else this.poison = asStoreError(error);
+      done(this.poison);
+    });
+  }
+
+  /** S10: one batch makes the installed generation the state; the old one is removed after. */
+  private commit(epoch: number, head: StateHead, records: StateRecords, done: Done<void>): void {
+    this.queue.run((release) => {
+      const overtaken =
+        epoch === this.epoch ? null : new StoreError('closed', 'the state was replaced meanwhile');
+      const failure = overtaken ?? this.poison;
+      if (failure !== null) {
+        this.store.defer(() => {
+          release();
+          done(failure, undefined);
+        });
+        return;
+      }
+      this.writeHead(head, [], (error) => {
+        if (error === null) {
+          const { sessions, idempotency } = records;
+          this.adopt({ head, flush: this.flush, sessions, idempotency, lastGeneration: head.generation });
+        }
+        release();
+        done(error, undefined);
+      });
+    });
+  }
+
+  /** Removes what an install left behind, or replaced. */
+  private discardOthers(): void {
+    const { generation } = this.model;
+    this.discard(GENERATIONS_BEGIN, generationPrefix(generation));
+    // Above: what installs left behind; one under way is void by now (epoch).
+    this.discard(generationEnd(generation), generationPrefix(this.lastGeneration + 1));
+  }
+
+  /** Deletes a range in the background; what fails is tried again at the next open. */
+  private discard(gte: Buffer, lt: Buffer): void {
+    const range: KeyRange = { gte, lt: Buffer.compare(lt, GENERATIONS_END) < 0 ? lt : GENERATIONS_END };
+    const reader = this.store.range(range);
+    const step = (): void => {
+      reader.next(DISCARD_PAGE, (error, pairs) => {
+        if (error !== null || pairs.length === 0) return reader.close();
+        const ops = pairs.map(([key]) => ({ key, value: null }));
+        this.store.batch(ops, (failure) => (failure === null ? step() : reader.close()));
+      });
+    };
+    step();
+  }
+}
+
+/** Stands in for the result of an openSnapshot that failed. */
+const NO_SNAPSHOT: SnapshotReader = {
+  slot: 0,
+  configurations: [],
+  next: (_bytesMax, done) =>
+    queueMicrotask(() => done(new StoreError('closed', 'there is no snapshot'), null)),
+  close: () => {},
+};

@@ -1,0 +1,64 @@
+/**
+ * The port beneath log and state: an ordered map of byte keys with atomic, synced batches. level-store.ts implements it
+ * on LevelDB, memory-store.ts in memory for tests and the simulator; everything above runs unchanged on both.
+ *
+ * Completions come through callbacks, never before the call returned. There are no un-synced writes.
+ */
+import type { Done } from '@kvd/replica';
+
+/** A null value deletes. Later operations of a batch override earlier ones on the same key. */
+export interface StoreOp {
+  readonly key: Buffer;
+  readonly value: Buffer | null;
+}
+
+export type Pair = readonly [key: Buffer, value: Buffer];
+
+/** Keys k with gte <= k < lt. */
+export interface KeyRange {
+  readonly gte: Buffer;
+  readonly lt: Buffer;
+  /** Descending. */
+  readonly reverse?: boolean;
+}
+
+/** Reads a range as it was when the reader was made. One `next` at a time. */
+export interface RangeReader {
+  /** The next pairs, at least one unless the range is through, at most `pairsMax` and about RANGE_PAGE_BYTES. */
+  next(pairsMax: number, done: Done<readonly Pair[]>): void;
+  close(): void;
+}
+
+/** A page of a range ends with the pair that exceeds this. */
+export const RANGE_PAGE_BYTES = 256 * 1024;
+
+export interface OrderedStore {
+  /** @throws StoreError when the record cannot be read */
+  get(key: Buffer): Buffer | undefined;
+  range(range: KeyRange): RangeReader;
+  /** All or nothing, and durable once `done` is called. Not to be called with an empty list. */
+  batch(ops: readonly StoreOp[], done: Done<void>): void;
+  /** Calls `task` soon, never before this call returned. */
+  defer(task: () => void): void;
+  /** Opens again after close, as after a process restart. */
+  open(done: Done<void>): void;
+  close(done: Done<void>): void;
+}
+
+/** Calls `visit` for every pair of a range, page by page; an error that `visit` throws ends it. */
+export function forEachPair(reader: RangeReader, visit: (pair: Pair) => void, done: Done<void>): void {
+  const step = (): void => {
+    reader.next(1024, (error, pairs) => {
+      let failure = error;
+      try {
+        if (failure === null) for (const pair of pairs) visit(pair);
+      } catch (thrown) {
+        failure = thrown instanceof Error ? thrown : new Error(String(thrown));
+      }
+      if (failure === null && pairs.length > 0) return step();
+      reader.close();
+      done(failure, undefined);
+    });
+  };
+  step();
+}

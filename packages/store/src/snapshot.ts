@@ -1,0 +1,178 @@
+/**
+ * Snapshots: the state after a slot as a stream of chunks, and its way back onto a disk (S10). A stream is
+ *
+ *     1 | length (4) | head                                          first
+ *     2 | key length (2) | record length (4) | key | record          each record, by logical key, ascending
+ *     3 | number of records (8)                                      last
+ *
+ * and chunks are cut between these. Records are as on disk, so their checksums travel with them; the head has the
+ * content hash of the whole.
+ */
+import type { ConfigurationAt, Slot } from '@kvd/paxos';
+import { MsgpackReader, MsgpackWriter, PAGE_BYTES_MAX } from '@kvd/protocol';
+import type { Done, SnapshotReader } from '@kvd/replica';
+import { asBuffer, readU53, U53_BYTES, writeU53 } from './bytes.js';
+import { asStoreError, damaged } from './errors.js';
+import type { OrderedStore, Pair, RangeReader } from './ordered-store.js';
+import { consistentRange, StateRecords } from './state-loader.js';
+import { PREFIX_BYTES, readHead, type StateHead, writeHead } from './state-records.js';
+
+const HEAD = 1;
+const RECORD = 2;
+const END = 3;
+const RECORD_HEADER_BYTES = 7;
+const READ_AHEAD_PAIRS = 512;
+
+export type SnapshotItem =
+  | { readonly type: 'head'; readonly head: StateHead }
+  | { readonly type: 'record'; readonly key: Buffer; readonly record: Buffer }
+  | { readonly type: 'end'; readonly records: number };
+
+const writer = new MsgpackWriter();
+
+/**
+ * Reads what the disk holds now; later flushes do not show in it. Every record is checked, and the whole before its end
+ * is said: damage is to be noticed here, by whoever can be rebuilt from others, and not only where it arrives.
+ */
+export class StateSnapshot implements SnapshotReader {
+  readonly slot: Slot;
+  readonly configurations: readonly ConfigurationAt[];
+  private readonly store: OrderedStore;
+  private readonly reader: RangeReader;
+  private readonly head: StateHead;
+  private pending: readonly Pair[] = [];
+  private position = 0;
+  private readonly records = new StateRecords();
+  private count = 0;
+  private stage: 'head' | 'records' | 'through' = 'head';
+
+  constructor(store: OrderedStore) {
+    const { head, reader } = consistentRange(store);
+    this.store = store;
+    this.head = head;
+    this.reader = reader;
+    this.slot = head.appliedThrough;
+    this.configurations = head.configurations;
+  }
+
+  next(bytesMax: number, done: Done<Uint8Array | null>): void {
+    if (this.stage === 'through') {
+      this.store.defer(() => done(null, null));
+      return;
+    }
+    const parts: Buffer[] = [];
+    if (this.stage === 'head') {
+      parts.push(encodeHead(this.head));
+      this.stage = 'records';
+    }
+    this.fill(parts, Math.min(bytesMax, PAGE_BYTES_MAX), 0, done);
+  }
+
+  close(): void {
+    this.stage = 'through';
+    this.reader.close();
+  }
+
+  private fill(parts: Buffer[], bytesMax: number, bytes: number, done: Done<Uint8Array | null>): void {
+    let size = bytes;
+    for (; this.position < this.pending.length && size < bytesMax; this.position += 1) {
+      const pair = this.pending[this.position];
+      if (pair === undefined) break;
+      try {
+        this.records.add(pair[0].subarray(PREFIX_BYTES), pair[1]);
+      } catch (error) {
+        return this.fail(error, done);
+      }
+      const encoded = encodeRecord(pair);
+      size += encoded.length;
+      this.count += 1;
+      parts.push(encoded);
+    }
+    if (size >= bytesMax) {
+      this.store.defer(() => done(null, Buffer.concat(parts)));
+      return;
+    }
+    this.reader.next(READ_AHEAD_PAIRS, (error, pairs) => {
+      if (error !== null) return done(error, null);
+      this.pending = pairs;
+      this.position = 0;
+      if (pairs.length > 0) return this.fill(parts, bytesMax, size, done);
+      try {
+        this.records.check(this.head);
+      } catch (thrown) {
+        return this.fail(thrown, done);
+      }
+      this.close();
+      parts.push(encodeEnd(this.count));
+      done(null, Buffer.concat(parts));
+    });
+  }
+
+  private fail(error: unknown, done: Done<Uint8Array | null>): void {
+    this.close();
+    this.store.defer(() => done(asStoreError(error), null));
+  }
+}
+
+/** The items of a chunk. @throws StoreError damaged, or KvdError on a head that cannot be read */
+export function decodeChunk(chunk: Uint8Array): SnapshotItem[] {
+  const bytes = asBuffer(chunk);
+  const items: SnapshotItem[] = [];
+  let at = 0;
+  const take = (length: number): Buffer => {
+    if (at + length > bytes.length) throw damaged('a snapshot chunk is cut short');
+    at += length;
+    return bytes.subarray(at - length, at);
+  };
+  while (at < bytes.length) {
+    switch (take(1).readUInt8(0)) {
+      case HEAD: {
+        const reader = new MsgpackReader(take(take(4).readUInt32BE()));
+        const head = readHead(reader);
+        reader.end('snapshot head');
+        items.push({ type: 'head', head });
+        break;
+      }
+      case RECORD: {
+        const keyLength = take(2).readUInt16BE();
+        const recordLength = take(4).readUInt32BE();
+        items.push({ type: 'record', key: take(keyLength), record: take(recordLength) });
+        break;
+      }
+      case END:
+        items.push({ type: 'end', records: readU53(take(U53_BYTES), 0) });
+        break;
+      default:
+        throw damaged('a snapshot chunk has an item of no known type');
+    }
+  }
+  return items;
+}
+
+function encodeHead(head: StateHead): Buffer {
+  writer.begin();
+  writeHead(writer, head);
+  const body = writer.finish();
+  const bytes = Buffer.alloc(5);
+  bytes.writeUInt8(HEAD, 0);
+  bytes.writeUInt32BE(body.length, 1);
+  return Buffer.concat([bytes, body]);
+}
+
+function encodeRecord([key, record]: Pair): Buffer {
+  const logical = key.length - PREFIX_BYTES;
+  const bytes = Buffer.allocUnsafe(RECORD_HEADER_BYTES + logical + record.length);
+  bytes.writeUInt8(RECORD, 0);
+  bytes.writeUInt16BE(logical, 1);
+  bytes.writeUInt32BE(record.length, 3);
+  key.copy(bytes, RECORD_HEADER_BYTES, PREFIX_BYTES);
+  record.copy(bytes, RECORD_HEADER_BYTES + logical);
+  return bytes;
+}
+
+function encodeEnd(records: number): Buffer {
+  const bytes = Buffer.alloc(1 + U53_BYTES);
+  bytes.writeUInt8(END, 0);
+  writeU53(bytes, records, 1);
+  return bytes;
+}

@@ -1,0 +1,241 @@
+/**
+ * Reads a state from disk: at start, at a reload, for the scrub and for the verification. Sessions and idempotency
+ * records come into memory whole; key-value records stay on disk.
+ */
+import type { Done } from '@kvd/replica';
+import { Hash64 } from './content-hash.js';
+import { asStoreError, damaged } from './errors.js';
+import { IdempotencyTable } from './idempotency.js';
+import { checkRecord, hashA, hashB } from './kv-record.js';
+import {
+  forEachPair,
+  type OrderedStore,
+  type Pair,
+  type RangeReader,
+  type StoreOp,
+} from './ordered-store.js';
+import { unseal } from './sealed.js';
+import { SessionTable } from './sessions.js';
+import {
+  emptyHead,
+  FLUSHES_END,
+  flushKey,
+  GENERATIONS_BEGIN,
+  GENERATIONS_END,
+  generationEnd,
+  generationOf,
+  generationPrefix,
+  KIND_IDEMPOTENCY,
+  KIND_KEY,
+  KIND_RESULTS,
+  KIND_SESSION,
+  MARKERS_KEPT,
+  PREFIX_BYTES,
+  type StateHead,
+  STATE_HEAD_KEY,
+  sealFlush,
+  sealStateHead,
+  unsealStateHead,
+  userKey,
+} from './state-records.js';
+
+export interface LoadedState {
+  readonly head: StateHead;
+  /** Number of the last flush. */
+  readonly flush: number;
+  readonly sessions: SessionTable;
+  readonly idempotency: IdempotencyTable;
+  /** The highest generation that has records, or had. */
+  readonly lastGeneration: number;
+}
+
+const FIRST_FLUSH = 1;
+const FIRST_GENERATION = 1;
+
+/** The first batch of a new state. */
+export function formatStateOps(): StoreOp[] {
+  return [
+    { key: STATE_HEAD_KEY, value: sealStateHead(FIRST_FLUSH, emptyHead(FIRST_GENERATION)) },
+    { key: flushKey(FIRST_FLUSH), value: sealFlush(FIRST_FLUSH, 0, 0) },
+  ];
+}
+
+/** What loadState finds after formatStateOps were written. */
+export function freshState(): LoadedState {
+  return {
+    head: emptyHead(FIRST_GENERATION),
+    flush: FIRST_FLUSH,
+    sessions: new SessionTable(),
+    idempotency: new IdempotencyTable(),
+    lastGeneration: FIRST_GENERATION,
+  };
+}
+
+/** Collects the records of a generation that are not key-value ones, and hashes all. */
+export class StateRecords {
+  readonly sessions = new SessionTable();
+  readonly idempotency = new IdempotencyTable();
+  keys = 0;
+  private readonly kvHash = new Hash64();
+
+  /** A record by its logical key. @throws StoreError damaged */
+  add(logical: Buffer, record: Buffer): void {
+    if (logical.length === 0) throw damaged('a record without a key');
+    switch (logical.readUInt8(0)) {
+      case KIND_KEY:
+        checkRecord(logical.subarray(1), record);
+        this.kvHash.add(hashA(record), hashB(record));
+        this.keys += 1;
+        return;
+      case KIND_SESSION:
+        return this.sessions.loadSession(logical, record);
+      case KIND_RESULTS:
+        return this.sessions.loadResults(logical, record);
+      case KIND_IDEMPOTENCY:
+        return this.idempotency.load(logical, record);
+      default:
+        throw damaged('a record of no known kind');
+    }
+  }
+
+  /** The content hash of what was added; what it is compared with is in the head. */
+  contentHash(): Hash64 {
+    const hash = this.kvHash.clone();
+    hash.add(this.sessions.hash.a, this.sessions.hash.b);
+    hash.add(this.idempotency.hash.a, this.idempotency.hash.b);
+    return hash;
+  }
+
+  finish(): void {
+    this.sessions.loaded();
+    this.idempotency.loaded();
+  }
+
+  /** @throws StoreError damaged: this is not what `head` describes */
+  check(head: Pick<StateHead, 'contentHash' | 'keys'>): void {
+    const found = this.contentHash();
+    if (this.keys === head.keys && found.equals(head.contentHash)) return;
+    const expected = `${head.keys} keys with hash ${head.contentHash.toString()}`;
+    throw damaged(`the state has ${this.keys} keys with hash ${found.toString()}, ${expected} were written`);
+  }
+}
+
+/** The head, and a reader of its generation's records as of the same write. */
+export function consistentRange(store: OrderedStore): {
+  readonly head: StateHead;
+  readonly reader: RangeReader;
+} {
+  for (;;) {
+    const { flush, head } = readStateHead(store);
+    const { generation } = head;
+    const reader = store.range({ gte: generationPrefix(generation), lt: generationEnd(generation) });
+    // A write may end in another thread between the two; then once more.
+    if (readStateHead(store).flush === flush) return { head, reader };
+    reader.close();
+  }
+}
+
+/** Errors: StoreError damaged, or what the disk says. */
+export function loadState(store: OrderedStore, done: Done<LoadedState | null>): void {
+  let state: { readonly flush: number; readonly head: StateHead };
+  try {
+    state = readStateHead(store);
+  } catch (error) {
+    store.defer(() => done(asStoreError(error), null));
+    return;
+  }
+  const { flush, head } = state;
+  checkFlushes(store, flush, (error) => {
+    if (error !== null) return done(error, null);
+    loadTables(store, head.generation, (failure, records) => {
+      if (failure !== null) return done(failure, null);
+      lastGeneration(store, (broken, generation) => {
+        if (broken !== null) return done(broken, null);
+        const { sessions, idempotency } = records;
+        const last = Math.max(generation, head.generation);
+        done(null, { head, flush, sessions, idempotency, lastGeneration: last });
+      });
+    });
+  });
+}
+
+/** The markers of the last flushes: contiguous up to the head's. */
+function checkFlushes(store: OrderedStore, last: number, done: Done<void>): void {
+  let expected = Math.max(FIRST_FLUSH, last - MARKERS_KEPT + 1);
+  const visit = ([key, record]: Pair): void => {
+    if (!key.equals(flushKey(expected))) throw damaged(`the marker of flush ${expected} is missing`);
+    unseal(key, record);
+    expected += 1;
+  };
+  forEachPair(store.range({ gte: flushKey(0), lt: FLUSHES_END }), visit, (error) => {
+    if (error !== null) return done(error, undefined);
+    const failure =
+      expected === last + 1 ? null : damaged(`the state's head is of flush ${last}, not ${expected - 1}`);
+    done(failure, undefined);
+  });
+}
+
+function loadTables(store: OrderedStore, generation: number, done: Done<StateRecords>): void {
+  const records = new StateRecords();
+  const prefix = generationPrefix(generation);
+  const visit = ([key, record]: Pair): void => records.add(key.subarray(PREFIX_BYTES), record);
+  const range = (from: number, to: number): RangeReader =>
+    store.range({
+      gte: Buffer.concat([prefix, Buffer.of(from)]),
+      lt: Buffer.concat([prefix, Buffer.of(to)]),
+    });
+  forEachPair(range(KIND_IDEMPOTENCY, KIND_IDEMPOTENCY + 1), visit, (error) => {
+    if (error !== null) return done(error, records);
+    forEachPair(range(KIND_SESSION, KIND_RESULTS + 1), visit, (failure) => {
+      records.finish();
+      done(failure, records);
+    });
+  });
+}
+
+/** The highest generation with records on disk; 0: none. */
+function lastGeneration(store: OrderedStore, done: Done<number>): void {
+  const reader = store.range({ gte: GENERATIONS_BEGIN, lt: GENERATIONS_END, reverse: true });
+  reader.next(1, (error, pairs) => {
+    reader.close();
+    const key = pairs[0]?.[0];
+    done(error, key === undefined ? 0 : generationOf(key));
+  });
+}
+
+function readStateHead(store: OrderedStore): { readonly flush: number; readonly head: StateHead } {
+  const record = store.get(STATE_HEAD_KEY);
+  if (record === undefined) throw damaged("the state's head is missing");
+  return unsealStateHead(record);
+}
+
+/** The user's key and record of a pair of kind k, checked. @throws StoreError damaged */
+export function checkedPair([key, record]: Pair): { readonly key: Buffer; readonly record: Buffer } {
+  const bytes = userKey(key);
+  return { key: bytes, record: checkRecord(bytes, record) };
+}
+
+/**
+ * Reads the whole state on disk, page by page, and compares it with the content hash that was written with it.
+ * Errors: StoreError damaged, or what the disk says.
+ */
+export function scrubState(store: OrderedStore, done: Done<void>): void {
+  let source: ReturnType<typeof consistentRange>;
+  try {
+    source = consistentRange(store);
+  } catch (error) {
+    store.defer(() => done(asStoreError(error), undefined));
+    return;
+  }
+  const records = new StateRecords();
+  const add = ([key, record]: Pair): void => records.add(key.subarray(PREFIX_BYTES), record);
+  forEachPair(source.reader, add, (error) => {
+    let failure = error;
+    try {
+      if (failure === null) records.check(source.head);
+    } catch (thrown) {
+      failure = asStoreError(thrown);
+    }
+    done(failure, undefined);
+  });
+}

@@ -1,0 +1,183 @@
+/**
+ * Keys and records of the state's LevelDB. Everything a snapshot replaces lives under a generation, so that an install
+ * can be written beside the present state (S10):
+ *
+ *     G + generation (4) + i + idempotency key    result kept under an idempotency key
+ *     G + generation (4) + k + key                a key's record (kv-record.ts)
+ *     G + generation (4) + s + session            a session
+ *     G + generation (4) + t + session + block    stored results of RESULTS_PER_BLOCK sequences of a session
+ *     H                                           the head: which generation, applied through which slot, hashes
+ *     M + number                                  marker of the flush with this number, of the last MARKERS_KEPT
+ *
+ * The part after the generation is a record's logical key. Nothing here does I/O.
+ */
+import type { ConfigurationAt, MarkerNumber, Slot } from '@kvd/paxos';
+import {
+  type ClusterMs,
+  MsgpackReader,
+  MsgpackWriter,
+  type Revision,
+  readConfigurations,
+  writeConfigurations,
+} from '@kvd/protocol';
+import { numberKey, readU53, U53_BYTES, writeU53 } from './bytes.js';
+import { Hash64 } from './content-hash.js';
+import { decodeBody, seal, unseal } from './sealed.js';
+
+export const STATE_HEAD_KEY = Buffer.from('H');
+export const GENERATIONS_BEGIN = Buffer.from('G');
+export const GENERATIONS_END = STATE_HEAD_KEY;
+export const FLUSHES_END = Buffer.from('N');
+/** Flushes whose markers are kept: longer than a write-ahead file of LevelDB is likely to reach back. */
+export const MARKERS_KEPT = 1024;
+
+export const KIND_IDEMPOTENCY = 0x69;
+export const KIND_KEY = 0x6b;
+export const KIND_SESSION = 0x73;
+export const KIND_RESULTS = 0x74;
+
+const GENERATION_BYTES = 4;
+/** Length of what comes before the logical key. */
+export const PREFIX_BYTES = 1 + GENERATION_BYTES;
+const GENERATION_MAX = 2 ** 32 - 1;
+const LANE_MAX = 2 ** 32 - 1;
+
+/** The state's head: everything that is one value. */
+export interface StateHead {
+  readonly generation: number;
+  readonly appliedThrough: Slot;
+  readonly revision: Revision;
+  readonly clusterMs: ClusterMs;
+  readonly runningHash: Hash64;
+  readonly contentHash: Hash64;
+  /** Keys in the state. */
+  readonly keys: number;
+  readonly configurations: readonly ConfigurationAt[];
+}
+
+export function emptyHead(generation: number): StateHead {
+  return {
+    generation,
+    appliedThrough: 0,
+    revision: 0,
+    clusterMs: 0,
+    runningHash: new Hash64(),
+    contentHash: new Hash64(),
+    keys: 0,
+    configurations: [],
+  };
+}
+
+export function generationPrefix(generation: number): Buffer {
+  const prefix = Buffer.alloc(PREFIX_BYTES);
+  prefix.write('G', 0, 'latin1');
+  prefix.writeUInt32BE(generation, 1);
+  return prefix;
+}
+
+export function generationOf(key: Buffer): number {
+  return key.readUInt32BE(1);
+}
+
+/** What comes after every key of the generation. */
+export function generationEnd(generation: number): Buffer {
+  return generation === GENERATION_MAX ? GENERATIONS_END : generationPrefix(generation + 1);
+}
+
+/** The disk key of a logical key. */
+export function stateKey(generation: number, logical: Buffer): Buffer {
+  return Buffer.concat([generationPrefix(generation), logical]);
+}
+
+/** The disk key of a user's key that is given as text (bytes.ts keyText). */
+export function kvKey(prefix: Buffer, key: string): Buffer {
+  const bytes = Buffer.allocUnsafe(PREFIX_BYTES + 1 + key.length);
+  prefix.copy(bytes);
+  bytes.writeUInt8(KIND_KEY, PREFIX_BYTES);
+  bytes.write(key, PREFIX_BYTES + 1, 'latin1');
+  return bytes;
+}
+
+/** The user's key in a disk key of kind k. */
+export function userKey(key: Buffer): Buffer {
+  return key.subarray(PREFIX_BYTES + 1);
+}
+
+export function sessionKey(session: number): Buffer {
+  return numberKey('s', session);
+}
+
+export function resultsKey(session: number, block: number): Buffer {
+  const key = Buffer.allocUnsafe(1 + 2 * U53_BYTES);
+  key.writeUInt8(KIND_RESULTS, 0);
+  writeU53(key, session, 1);
+  writeU53(key, block, 1 + U53_BYTES);
+  return key;
+}
+
+export function sessionOf(logical: Buffer): number {
+  return readU53(logical, 1);
+}
+
+export function blockOf(logical: Buffer): number {
+  return readU53(logical, 1 + U53_BYTES);
+}
+
+export function flushKey(flush: number): Buffer {
+  return numberKey('M', flush);
+}
+
+const writer = new MsgpackWriter();
+
+export function writeHead(out: MsgpackWriter, head: StateHead): void {
+  out.array(10);
+  out.uint(head.generation);
+  out.uint(head.appliedThrough);
+  out.uint(head.revision);
+  out.uint(head.clusterMs);
+  out.uint(head.runningHash.a);
+  out.uint(head.runningHash.b);
+  out.uint(head.contentHash.a);
+  out.uint(head.contentHash.b);
+  out.uint(head.keys);
+  writeConfigurations(out, head.configurations);
+}
+
+export function readHead(reader: MsgpackReader): StateHead {
+  reader.expectArray(10, 'state head');
+  const generation = reader.readUint('generation', GENERATION_MAX);
+  const appliedThrough = reader.readUint('appliedThrough');
+  const revision = reader.readUint('revision');
+  const clusterMs = reader.readUint('cluster time');
+  const runningHash = new Hash64(reader.readUint('hash', LANE_MAX), reader.readUint('hash', LANE_MAX));
+  const contentHash = new Hash64(reader.readUint('hash', LANE_MAX), reader.readUint('hash', LANE_MAX));
+  const keys = reader.readUint('keys');
+  const configurations = readConfigurations(reader);
+  return { generation, appliedThrough, revision, clusterMs, runningHash, contentHash, keys, configurations };
+}
+
+export function sealStateHead(flush: MarkerNumber, head: StateHead): Buffer {
+  writer.begin();
+  writeHead(writer, head);
+  return seal(STATE_HEAD_KEY, flush, writer.finish());
+}
+
+export function unsealStateHead(record: Buffer): { readonly flush: MarkerNumber; readonly head: StateHead } {
+  const { marker, body } = unseal(STATE_HEAD_KEY, record);
+  const head = decodeBody(STATE_HEAD_KEY, body, (bytes) => {
+    const reader = new MsgpackReader(bytes);
+    const read = readHead(reader);
+    reader.end('state head');
+    return read;
+  });
+  return { flush: marker, head };
+}
+
+/** The marker of a flush: how far it applied, and how many records it wrote. */
+export function sealFlush(flush: MarkerNumber, appliedThrough: Slot, records: number): Buffer {
+  writer.begin();
+  writer.array(2);
+  writer.uint(appliedThrough);
+  writer.uint(records);
+  return seal(flushKey(flush), flush, writer.finish());
+}

@@ -1,0 +1,81 @@
+/**
+ * The verification process: `node verify-main.js DIRECTORY log|state …`. Opens each part's LevelDB, checks it, reports
+ * on stdout (verify-child.ts). A crash here is a finding, not an accident. It must never create or mend anything.
+ */
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { StorePart } from './directory-disk.js';
+import { asStoreError, damaged } from './errors.js';
+import { levelOptions } from './file-disk.js';
+import { LevelStore } from './level-store.js';
+import { DiskSideFile } from './side-file.js';
+import type { Report } from './verify-child.js';
+import { verifyLogPart, verifyStatePart } from './verification.js';
+
+/** A state up to this size is checked record by record; a larger one is, after the start, by the scrub. */
+const WHOLE_STATE_BYTES_MAX = 16 * 1024 * 1024;
+const ALIVE_MS = 5_000;
+/** Says that the disk cannot be read or written at all, as against what is on it. */
+const IO_TROUBLE =
+  /permission denied|too many open files|input\/output error|cannot allocate|read-only file|no space/i;
+
+const [directory, ...parts] = process.argv.slice(2);
+
+// Ctrl-C goes to the whole process group; the parent decides what becomes of us.
+process.on('SIGINT', () => {});
+
+function report(line: Report | { readonly alive: true }): void {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+async function verifyPart(path: string, part: StorePart): Promise<void> {
+  const store = await LevelStore.open(join(path, part), levelOptions(part));
+  await new Promise<void>((resolve, reject) => {
+    const done = (error: Error | null): void => (error === null ? resolve() : reject(error));
+    if (part === 'state')
+      return verifyStatePart(store, sizeOf(join(path, part)) <= WHOLE_STATE_BYTES_MAX, done);
+    verifyLogPart(store, { read: () => readSide(path) }, done);
+  });
+  await new Promise<void>((resolve) => store.close(() => resolve()));
+}
+
+function readSide(path: string): number {
+  let side: DiskSideFile;
+  try {
+    side = new DiskSideFile(join(path, 'acknowledged'));
+  } catch (error) {
+    throw damaged(
+      `the side file cannot be opened: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+  try {
+    return side.read();
+  } finally {
+    side.close();
+  }
+}
+
+function sizeOf(path: string): number {
+  return readdirSync(path).reduce((sum, name) => sum + statSync(join(path, name)).size, 0);
+}
+
+async function main(path: string): Promise<void> {
+  const alive = setInterval(() => report({ alive: true }), ALIVE_MS);
+  for (const part of ['log', 'state'] as const) {
+    if (!parts.includes(part)) continue;
+    report({ part });
+    try {
+      await verifyPart(path, part);
+      report({ part, kind: 'ok' });
+    } catch (error) {
+      const { kind, message } = asStoreError(error);
+      const trouble = kind === 'locked' ? 'locked' : IO_TROUBLE.test(message) ? 'io' : 'damaged';
+      report({ part, kind: trouble, reason: message });
+      // With its log gone the state goes too, and nobody needs to know more.
+      if (part === 'log') break;
+    }
+  }
+  clearInterval(alive);
+}
+
+if (directory !== undefined) await main(directory);

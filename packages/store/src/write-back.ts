@@ -1,0 +1,95 @@
+/**
+ * The write-back layer (DESIGN 5): what was applied and is not on disk yet, and a bounded cache of what is. Reads look
+ * in the active layer, the frozen one, the cache, and only then ask the disk.
+ */
+import { type KvRecord } from './kv-record.js';
+
+/** Keys as text (bytes.ts) and their records; null: deleted. */
+export type Layer = Map<string, KvRecord | null>;
+
+export class WriteBack {
+  active: Layer = new Map();
+  /** What a flush under way writes. */
+  frozen: Layer | null = null;
+  private readonly cache: RecordCache;
+
+  constructor(cacheBytes: number) {
+    this.cache = new RecordCache(cacheBytes);
+  }
+
+  get dirtyKeys(): number {
+    return this.active.size + (this.frozen?.size ?? 0);
+  }
+
+  /** The newest record in memory; null: there is none for sure; undefined: ask the disk. */
+  get(key: string): KvRecord | null | undefined {
+    const record = this.active.get(key);
+    if (record !== undefined) return record;
+    const frozen = this.frozen?.get(key);
+    if (frozen !== undefined) return frozen;
+    return this.cache.get(key);
+  }
+
+  set(key: string, record: KvRecord | null): void {
+    this.active.set(key, record);
+  }
+
+  /** What the disk said about a key that was in no layer. */
+  remember(key: string, record: KvRecord | null): void {
+    this.cache.set(key, record);
+  }
+
+  freeze(): Layer {
+    this.frozen = this.active;
+    this.active = new Map();
+    return this.frozen;
+  }
+
+  /** The frozen layer is on disk. */
+  thaw(): void {
+    if (this.frozen !== null) for (const [key, record] of this.frozen) this.cache.set(key, record);
+    this.frozen = null;
+  }
+
+  /** Newest first. */
+  layers(): Layer[] {
+    return this.frozen === null ? [this.active] : [this.active, this.frozen];
+  }
+}
+
+/** Of a cached key besides its bytes. */
+const OVERHEAD_BYTES = 100;
+
+/**
+ * Least recently used, roughly: two generations, of which the older is dropped whole when the younger is full. A hit
+ * costs no bookkeeping but a move out of the older one.
+ */
+class RecordCache {
+  private readonly halfBytes: number;
+  private young: Layer = new Map();
+  private old: Layer = new Map();
+  private youngBytes = 0;
+
+  constructor(bytesMax: number) {
+    this.halfBytes = bytesMax / 2;
+  }
+
+  get(key: string): KvRecord | null | undefined {
+    const record = this.young.get(key);
+    if (record !== undefined) return record;
+    const older = this.old.get(key);
+    if (older !== undefined) this.set(key, older);
+    return older;
+  }
+
+  set(key: string, record: KvRecord | null): void {
+    const before = this.young.get(key);
+    if (before === undefined) this.youngBytes += OVERHEAD_BYTES + key.length;
+    this.youngBytes += (record?.length ?? 0) - (before?.length ?? 0);
+    this.young.set(key, record);
+    if (this.youngBytes < this.halfBytes) return;
+    this.old = this.young;
+    this.young = new Map();
+    this.youngBytes = 0;
+  }
+}

@@ -1,0 +1,407 @@
+/** Data directories on a real file system: formatted, opened again, refused, damaged in every way of issue 2, point 6. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import t, { type Test, test } from 'tap';
+import type { RecoveredLog } from '@kvd/paxos';
+import type { Done } from '@kvd/replica';
+import { levelOptions } from '../src/file-disk.js';
+import { DirectoryError, openDirectory, type OpenedDirectory, OrderedLogStore } from '../src/index.js';
+import { LevelStore } from '../src/level-store.js';
+import { type LoadedLog, loadLog } from '../src/log-loader.js';
+import type { KeyRange, OrderedStore, RangeReader, StoreOp } from '../src/ordered-store.js';
+import { DiskSideFile } from '../src/side-file.js';
+import { verifyInChild } from '../src/verify-child.js';
+import { BALLOT, call, entry, flush, FOUNDING, persist, put, run, scratch, text } from './helpers.js';
+
+const REQUEST = { replicaId: 1, founding: FOUNDING };
+const CLUSTER = 'cd'.repeat(16);
+
+interface Used {
+  readonly path: string;
+  readonly incarnation: string;
+}
+
+let template: Used | null = null;
+
+/** A copy of a directory with 40 slots accepted, 30 chosen and applied, the first 5 cut, and closed. */
+async function used(owner: Test): Promise<Used> {
+  if (template === null) {
+    const path = mkdtempSync(join(tmpdir(), 'kvd-store-'));
+    t.teardown(() => rmSync(path, { recursive: true, force: true }));
+    const opened = await openDirectory(path, REQUEST);
+    await fill(opened);
+    await opened.close();
+    template = { path, incarnation: opened.identity.incarnation };
+  }
+  const path = join(scratch(owner), 'data');
+  cpSync(template.path, path, { recursive: true });
+  return { path, incarnation: template.incarnation };
+}
+
+async function fill({ log, state }: OpenedDirectory): Promise<void> {
+  for (let slot = 1; slot <= 40; slot += 1) {
+    const accepted = [entry(slot, `value ${slot} ${'x'.repeat(200)}`)];
+    const chosenThrough = Math.min(slot - 1, 30);
+    await call<number>((done) => log.write(persist(accepted, { promised: BALLOT, chosenThrough }), done));
+    if (slot <= 30) await run(state, [put(`key ${slot}`, valueOf(slot))]);
+    if (slot % 3 === 0) await flush(state);
+  }
+  await call<number>((done) => log.write(persist([], { cutThrough: 5 }), done));
+}
+
+/** More than a block of LevelDB's log file holds, when all are taken together. */
+function valueOf(slot: number): string {
+  return `${slot} ${'v'.repeat(4000)}`;
+}
+
+/** The file of `part` whose name matches; the largest one. */
+function fileOf(path: string, part: string, pattern: RegExp): string {
+  const names = readdirSync(join(path, part)).filter((name) => pattern.test(name));
+  const sized = names
+    .map((name) => join(path, part, name))
+    .sort((a, b) => statSync(b).size - statSync(a).size);
+  const largest = sized[0];
+  if (largest === undefined) throw new Error(`no file like ${pattern} in ${part}`);
+  return largest;
+}
+
+function flip(file: string, offset: number): void {
+  const content = readFileSync(file);
+  content.writeUInt8(content.readUInt8(offset) ^ 0x10, offset);
+  writeFileSync(file, content);
+}
+
+async function refused(promise: Promise<OpenedDirectory>): Promise<DirectoryError> {
+  try {
+    const opened = await promise;
+    await opened.close();
+  } catch (error) {
+    if (error instanceof DirectoryError) return error;
+    throw error;
+  }
+  throw new Error('the directory was opened');
+}
+
+test('a directory that does not exist is formatted and may found a cluster', async (t) => {
+  const path = join(scratch(t), 'a', 'b');
+  const opened = await openDirectory(path, REQUEST);
+  t.match(opened, { isNew: true, mayFound: true, setAside: [], clusterId: '', foundingList: FOUNDING });
+  t.match(opened.identity.incarnation, /^[0-9a-f]{32}$/);
+  t.match(opened.log.recovered, { chosenThrough: 0, marker: 1, accepted: [] });
+  t.equal(opened.state.appliedThrough, 0);
+  opened.setClusterId(CLUSTER);
+  t.throws(() => opened.setClusterId('ef'.repeat(16)), { name: 'DirectoryError', kind: 'foreign' });
+  await opened.close();
+
+  const again = await openDirectory(path, { replicaId: 1, founding: null });
+  t.match(again, { isNew: false, mayFound: true, setAside: [], clusterId: CLUSTER, foundingList: FOUNDING });
+  t.equal(again.identity.incarnation, opened.identity.incarnation);
+  await again.close();
+});
+
+test('what was promised, accepted, chosen and applied is there after a restart', async (t) => {
+  const { path, incarnation } = await used(t);
+  const opened = await openDirectory(path, REQUEST);
+  const { log, state, identity, setAside } = opened;
+  t.same(setAside, []);
+  t.equal(identity.incarnation, incarnation);
+  t.same(log.recovered.promised, BALLOT);
+  t.equal(log.recovered.chosenThrough, 30);
+  t.same(
+    log.recovered.accepted.map(({ slot }) => slot),
+    [31, 32, 33, 34, 35, 36, 37, 38, 39, 40],
+  );
+  t.equal(state.appliedThrough, 30);
+  t.equal(state.revision, 30);
+  t.equal(text(state.get(Buffer.from('key 7'))?.value ?? Buffer.of()), valueOf(7));
+  await call<void>((done) => state.scrub(done));
+  await opened.close();
+});
+
+test('a directory in use is refused', async (t) => {
+  const { path } = await used(t);
+  const opened = await openDirectory(path, REQUEST);
+  const error = await refused(openDirectory(path, REQUEST));
+  t.equal(error.kind, 'locked');
+  await opened.close();
+  t.notOk(existsSync(join(path, 'set-aside')));
+
+  // By another process, whose end frees it.
+  const script =
+    "import('level').then(({ Level }) => new Level(process.argv[1]).open()).then(() => console.log('open'))";
+  const other = spawn(process.execPath, ['-e', `${script}; setInterval(() => {}, 1000)`, join(path, 'log')], {
+    cwd: new URL('..', import.meta.url),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(other.stdout, 'data');
+  t.equal((await refused(openDirectory(path, REQUEST))).kind, 'locked');
+  other.kill('SIGKILL');
+  await once(other, 'exit');
+  await (await openDirectory(path, REQUEST)).close();
+});
+
+test('the directory of another replica, another founding or a newer format is refused and left alone', async (t) => {
+  const { path } = await used(t);
+  const before = readFileSync(join(path, 'identity.json'), 'utf8');
+  const foreign = await refused(openDirectory(path, { replicaId: 2, founding: FOUNDING }));
+  t.equal(foreign.kind, 'foreign');
+  t.match(foreign.message, /belongs to replica 1, this is replica 2/);
+  const differs = await refused(
+    openDirectory(path, { replicaId: 1, founding: '1=127.0.0.1:1,2=127.0.0.1:2' }),
+  );
+  t.equal(differs.kind, 'founding-differs');
+  t.match(differs.message, /3=127\.0\.0\.1:3/);
+  writeFileSync(join(path, 'identity.json'), before.replace('"format":1', '"format":2'));
+  t.equal((await refused(openDirectory(path, REQUEST))).kind, 'newer-format');
+  writeFileSync(join(path, 'identity.json'), before);
+  t.notOk(existsSync(join(path, 'set-aside')));
+
+  const moved = await openDirectory(path, { replicaId: 1, founding: FOUNDING.replaceAll('127.0.0.1', 'db') });
+  t.equal(moved.foundingList, FOUNDING, 'other addresses are no other founding');
+  await moved.close();
+  const empty = await refused(openDirectory(join(scratch(t), 'x'), { replicaId: 1, founding: null }));
+  t.equal(empty.kind, 'founding-missing');
+});
+
+const LOG_DAMAGES: Record<string, (path: string) => void> = {
+  'a byte flipped in the middle of its LevelDB log file': (path) => {
+    const file = fileOf(path, 'log', /\.log$/);
+    flip(file, Math.floor(statSync(file).size / 2));
+  },
+  'the last 100 bytes of its LevelDB log file cut off': (path) => {
+    const file = fileOf(path, 'log', /\.log$/);
+    truncateSync(file, statSync(file).size - 100);
+  },
+  'CURRENT removed': (path) => rmSync(join(path, 'log', 'CURRENT')),
+  'CURRENT naming nothing': (path) => writeFileSync(join(path, 'log', 'CURRENT'), 'MANIFEST-999999\n'),
+  'its MANIFEST removed': (path) => rmSync(fileOf(path, 'log', /^MANIFEST/)),
+  'its MANIFEST overwritten': (path) => writeFileSync(fileOf(path, 'log', /^MANIFEST/), 'x'.repeat(100)),
+  'its LevelDB log file removed': (path) => rmSync(fileOf(path, 'log', /\.log$/)),
+  'log/ removed': (path) => rmSync(join(path, 'log'), { recursive: true }),
+  'log/ emptied': (path) => {
+    for (const name of readdirSync(join(path, 'log'))) rmSync(join(path, 'log', name));
+  },
+  'both sectors of the side file damaged': (path) => {
+    flip(join(path, 'acknowledged'), 7);
+    flip(join(path, 'acknowledged'), 512 + 7);
+  },
+  'the side file removed': (path) => rmSync(join(path, 'acknowledged')),
+  'the side file ahead of the log': (path) => {
+    const ahead = join(path, '..', 'ahead');
+    cpSync(join(path, 'log'), ahead, { recursive: true });
+    rmSync(join(path, 'log'), { recursive: true });
+    cpSync(ahead, join(path, 'log'), { recursive: true });
+    const file = fileOf(path, 'log', /\.log$/);
+    truncateSync(file, Math.floor(statSync(file).size / 3));
+  },
+  'the identity file removed': (path) => rmSync(join(path, 'identity.json')),
+  'a bit flipped in the identity file': (path) => flip(join(path, 'identity.json'), 14),
+};
+
+for (const [name, damage] of Object.entries(LOG_DAMAGES)) {
+  test(`${name}: set aside, formatted anew, never founds`, async (t) => {
+    const { path, incarnation } = await used(t);
+    damage(path);
+    const opened = await openDirectory(path, REQUEST);
+    t.match(opened, { isNew: true, mayFound: false, foundingList: FOUNDING });
+    t.equal(opened.setAside.length, 1);
+    t.match(opened.setAside[0], /set-aside/);
+    t.not(opened.identity.incarnation, incarnation);
+    t.equal(opened.log.recovered.marker, 1);
+    t.equal(opened.state.appliedThrough, 0);
+    const [place] = readdirSync(join(path, 'set-aside'));
+    t.ok(existsSync(join(path, 'set-aside', place ?? '', 'REASON')));
+    t.ok(existsSync(join(path, 'set-aside', place ?? '', 'state', 'CURRENT')), 'nothing was deleted');
+    await opened.close();
+
+    const again = await openDirectory(path, { replicaId: 1, founding: null });
+    t.match(again, { isNew: false, mayFound: false, setAside: [] });
+    t.equal(again.identity.incarnation, opened.identity.incarnation);
+    await again.close();
+  });
+}
+
+test('tidying up what was set aside does not make a replica forget that it lost its disk', async (t) => {
+  const { path } = await used(t);
+  rmSync(join(path, 'log'), { recursive: true });
+  await (await openDirectory(path, REQUEST)).close();
+  rmSync(join(path, 'set-aside'), { recursive: true });
+  const tidied = await openDirectory(path, REQUEST);
+  t.equal(tidied.mayFound, false);
+  await tidied.close();
+});
+
+test('a bit flipped in a table of the log is noticed, or hits what nobody reads any more', async (t) => {
+  const { path, incarnation } = await used(t);
+  // The first opening writes the write-ahead file out as a table.
+  const before = await openDirectory(path, REQUEST);
+  const { recovered } = before.log;
+  await before.close();
+  const table = fileOf(path, 'log', /\.(ldb|sst)$/);
+  const size = statSync(table).size;
+  let noticed = 0;
+  for (const at of [0.2, 0.4, 0.6, 0.7, 0.97]) {
+    const copy = join(scratch(t), 'copy');
+    cpSync(path, copy, { recursive: true });
+    flip(join(copy, 'log', basename(table)), Math.floor(size * at));
+    const opened = await openDirectory(copy, REQUEST);
+    if (opened.identity.incarnation === incarnation) t.same(opened.log.recovered, recovered, `at ${at}`);
+    else noticed += 1;
+    await opened.close();
+  }
+  t.ok(noticed >= 2, `${noticed} of 5 were noticed`);
+});
+
+const STATE_DAMAGES: Record<string, (path: string) => void> = {
+  'state/ removed': (path) => rmSync(join(path, 'state'), { recursive: true }),
+  'CURRENT of state/ removed': (path) => rmSync(join(path, 'state', 'CURRENT')),
+  'a byte flipped in the LevelDB log file of state/': (path) => {
+    const file = fileOf(path, 'state', /\.log$/);
+    flip(file, Math.floor(statSync(file).size / 2));
+  },
+  'all of state/ overwritten': (path) => {
+    for (const name of readdirSync(join(path, 'state'))) {
+      const file = join(path, 'state', name);
+      const fd = openSync(file, 'r+');
+      writeSync(fd, Buffer.alloc(statSync(file).size, 0x55));
+      closeSync(fd);
+    }
+  },
+};
+
+for (const [name, damage] of Object.entries(STATE_DAMAGES)) {
+  test(`${name}: the state begins anew, and the replica keeps its vote`, async (t) => {
+    const { path, incarnation } = await used(t);
+    damage(path);
+    const opened = await openDirectory(path, REQUEST);
+    t.match(opened, { isNew: false, mayFound: true });
+    t.match(opened.setAside, [/the state was dropped/]);
+    t.equal(opened.identity.incarnation, incarnation);
+    t.equal(opened.log.recovered.chosenThrough, 30);
+    t.equal(opened.state.appliedThrough, 0);
+    t.notOk(existsSync(join(path, 'set-aside')));
+    await opened.close();
+  });
+}
+
+test('a condemned state is dropped at the next start, once', async (t) => {
+  const { path, incarnation } = await used(t);
+  const opened = await openDirectory(path, REQUEST);
+  opened.condemnState("its hash is not the majority's");
+  await opened.close();
+  const again = await openDirectory(path, REQUEST);
+  t.equal(again.state.appliedThrough, 0);
+  t.equal(again.identity.incarnation, incarnation);
+  t.match(again.setAside, [/majority/]);
+  await again.close();
+  const third = await openDirectory(path, REQUEST);
+  t.same(third.setAside, []);
+  await third.close();
+});
+
+test('a format that was interrupted starts over', async (t) => {
+  const { path } = await used(t);
+  // As a crash before the identity file was written leaves it.
+  rmSync(join(path, 'identity.json'));
+  writeFileSync(join(path, 'formatting'), '');
+  const opened = await openDirectory(path, REQUEST);
+  t.match(opened, { isNew: true, mayFound: true, setAside: [] });
+  t.equal(opened.log.recovered.marker, 1);
+  t.notOk(existsSync(join(path, 'formatting')));
+  await opened.close();
+});
+
+test('the log of another directory is noticed', async (t) => {
+  const mine = await used(t);
+  const other = join(scratch(t), 'other');
+  const stranger = await openDirectory(other, REQUEST);
+  await stranger.close();
+  rmSync(join(mine.path, 'log'), { recursive: true });
+  cpSync(join(other, 'log'), join(mine.path, 'log'), { recursive: true });
+  cpSync(join(other, 'acknowledged'), join(mine.path, 'acknowledged'));
+  const opened = await openDirectory(mine.path, REQUEST);
+  t.equal(opened.mayFound, false);
+  t.match(opened.setAside, [/were not formatted together/]);
+  t.notOk([mine.incarnation, stranger.identity.incarnation].includes(opened.identity.incarnation));
+  await opened.close();
+});
+
+/** A LevelDB whose next batch fails. */
+class FailingOnce implements OrderedStore {
+  failure: Error | null = null;
+  constructor(private readonly inner: OrderedStore) {}
+  get = (key: Buffer): Buffer | undefined => this.inner.get(key);
+  range = (range: KeyRange): RangeReader => this.inner.range(range);
+  defer = (task: () => void): void => this.inner.defer(task);
+  open = (done: Done<void>): void => this.inner.open(done);
+  close = (done: Done<void>): void => this.inner.close(done);
+  batch(ops: readonly StoreOp[], done: Done<void>): void {
+    const { failure } = this;
+    this.failure = null;
+    if (failure === null) this.inner.batch(ops, done);
+    else this.inner.defer(() => done(failure, undefined));
+  }
+}
+
+test('a log whose write failed is verified by a child process, and goes on', async (t) => {
+  const { path } = await used(t);
+  const store = new FailingOnce(await LevelStore.open(join(path, 'log'), levelOptions('log')));
+  const loaded = await call<LoadedLog | null>((done) => loadLog(store, done));
+  if (loaded === null) throw new Error('nothing was loaded');
+  const parts = {
+    store,
+    side: new DiskSideFile(join(path, 'acknowledged')),
+    verify(done: Done<void>) {
+      verifyInChild(path, ['log']).then(
+        ({ logDamage }) => done(logDamage === null ? null : new Error(logDamage), undefined),
+        (error: unknown) => done(error instanceof Error ? error : new Error(String(error)), undefined),
+      );
+    },
+  };
+  const log = new OrderedLogStore(parts, loaded);
+  const write = (slot: number): Promise<number> =>
+    call<number>((done) => log.write(persist([entry(slot, 'x')]), done));
+  const marker = await write(41);
+  store.failure = new Error('no space left on device');
+  await t.rejects(write(42), { name: 'StoreError', kind: 'no-space' });
+  await t.rejects(write(42), { name: 'StoreError', kind: 'no-space' });
+  const recovered = await call<RecoveredLog>((done) => log.reload(done));
+  t.equal(recovered.marker, marker);
+  t.equal(recovered.accepted.at(-1)?.slot, 41);
+  t.equal(await write(42), marker + 1);
+  store.failure = new Error('no space left on device');
+  await t.rejects(write(43));
+  parts.side.write(marker + 9);
+  await t.rejects(
+    call<RecoveredLog>((done) => log.reload(done)),
+    /was acknowledged/,
+  );
+  await call<void>((done) => log.close(done));
+});
+
+test('the reserve is given back and taken again', async (t) => {
+  const { path } = await used(t);
+  const opened = await openDirectory(path, REQUEST);
+  t.ok(existsSync(join(path, 'reserve')));
+  opened.setReserve(false);
+  t.notOk(existsSync(join(path, 'reserve')));
+  opened.setReserve(true);
+  t.ok(existsSync(join(path, 'reserve')));
+  await opened.close();
+});

@@ -1,0 +1,408 @@
+/** kvctl as its users run it, on real replicas: results, exit codes, scripts, local clusters, npm start's program. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import t, { type Test } from 'tap';
+import {
+  freePortRange,
+  kvctlBin,
+  root,
+  type RunResult,
+  runProgram,
+  startCluster,
+  type TestCluster,
+} from '../support/cluster.js';
+
+const sample = path.join(root, 'data', 'sample.jsonl');
+const script = (name: string) => path.join(root, 'data', 'scripts', name);
+
+type Kvctl = (args: readonly string[], input?: string | Buffer) => Promise<RunResult>;
+
+async function setUp(t: Test, replicas: number): Promise<{ cluster: TestCluster; kvctl: Kvctl }> {
+  const cluster = await startCluster({ replicas });
+  t.teardown(() => cluster.close());
+  const env = {
+    KVCTL_ENDPOINTS: cluster.endpoints.join(','),
+    KVCTL_HISTORY: path.join(cluster.dir, 'history'),
+  };
+  const kvctl: Kvctl = (args, input = '') => runProgram(kvctlBin, args, { env, input });
+  return { cluster, kvctl };
+}
+
+const lines = (result: RunResult): Record<string, unknown>[] =>
+  result.stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
+
+t.test('on one replica', async (t) => {
+  const { cluster, kvctl } = await setUp(t, 1);
+
+  /** Run, and compare exit code and stdout. */
+  const check = async (
+    t: Test,
+    args: string[],
+    code: number,
+    stdout: string | RegExp,
+    input?: string | Buffer,
+  ) => {
+    const result = await kvctl(args, input);
+    const shown = args.join(' ').slice(0, 60);
+    t.equal(result.code, code, `exit code of kvctl ${shown}: ${result.stderr.slice(0, 200)}`);
+    t.match(result.stdout, stdout, `stdout of kvctl ${shown}`);
+    t.notMatch(result.stderr, /\n\s+at /, 'no stack');
+    if (code > 1) t.not(result.stderr, '', 'it says why');
+    return result;
+  };
+
+  await t.test('put, get and del', async (t) => {
+    await check(t, ['put', 'a', '1', '-o', 'json'], 0, /^\{"revision":1\}\n$/);
+    await check(t, ['put', 'a', '2'], 0, /^revision 2\n$/);
+    const entry = '{"key":"a","value":"2","createRevision":1,"modRevision":2,"version":2}\n';
+    t.equal((await check(t, ['get', 'a', '-o', 'json'], 0, /a/)).stdout, entry);
+    t.equal((await check(t, ['get', 'a'], 0, /2/)).stdout, '2\n');
+    await check(t, ['get', 'a', '--consistency', 'stale'], 0, /^2\n$/);
+    await check(t, ['get', 'absent', '-o', 'json'], 1, /^$/);
+    await check(t, ['del', 'a', '-o', 'json'], 0, /^\{"revision":3,"deleted":1\}\n$/);
+    await check(t, ['del', 'a', '-o', 'json'], 0, /^\{"revision":3,"deleted":0\}\n$/);
+    await check(t, ['put', 'p/1', 'x'], 0, /revision/);
+    await check(t, ['put', 'p/2', 'x'], 0, /revision/);
+    await check(t, ['del', '--prefix', 'p/', '-o', 'json'], 0, /^\{"revision":6,"deleted":2\}\n$/);
+  });
+
+  await t.test('values from stdin, bytes in hex and base64, words that look like flags', async (t) => {
+    const bytes = Buffer.from([0, 255, 10, 13, 254]);
+    await check(t, ['put', 'blob', '-'], 0, /revision/, bytes);
+    t.match(lines(await kvctl(['get', 'blob', '-o', 'json'])), [
+      { key: 'blob', valueBase64: bytes.toString('base64') },
+    ]);
+    await check(t, ['--hex', 'put', '00ff', '6869'], 0, /revision/);
+    t.match(lines(await kvctl(['--base64', 'get', 'AP8=', '-o', 'json'])), [
+      { keyBase64: 'AP8=', value: 'hi' },
+    ]);
+    await check(t, ['put', 'zero', '007'], 0, /revision/);
+    t.equal((await kvctl(['get', 'zero'])).stdout, '007\n', 'a number stays the text it was');
+    await check(t, ['put', '--', '-k', '--v'], 0, /revision/);
+    t.equal((await kvctl(['get', '--', '-k'])).stdout, '--v\n');
+    await check(t, ['del', '--prefix', ''], 0, /deleted 4/);
+  });
+
+  await t.test('bad usage is 2, refused is 4, and each says why', async (t) => {
+    for (const args of [
+      [],
+      ['frob'],
+      ['put', 'a'],
+      ['get', 'a', '--frob'],
+      ['get', 'a', 'b'],
+      ['--hex', 'get', 'xyz'],
+      ['--hex', '--base64', 'get', 'aa'],
+      ['scan', '--limit', 'x'],
+      ['scan', '--limit', '-1'],
+      ['scan', '--count', '--keys-only'],
+      ['del'],
+      ['del', 'a', '--prefix', 'a'],
+      ['get', 'a', '--timeout', '0'],
+      ['get', 'a', '-o', 'xml'],
+      ['cluster'],
+      ['cluster', 'frob'],
+      ['chaos', 'set', '--replica', '1'],
+      ['chaos', 'set', '--replica', '1', '--fail-rate', '2'],
+      ['chaos', 'set', '--replica', '1', '--roles', 'king'],
+      ['run', '/does/not/exist'],
+      ['txn', '-'],
+      ['watch', 'a'],
+    ]) {
+      await check(t, args, 2, /^$/);
+    }
+    await check(t, ['put', '', 'x'], 4, /^$/);
+    await check(t, ['put', 'k'.repeat(4097), 'x'], 4, /^$/);
+    await check(t, ['put', 'k', '-'], 4, /^$/, Buffer.alloc(1024 * 1024 + 1));
+    const json = await check(t, ['put', '', 'x', '-o', 'json'], 4, /^$/);
+    t.match(JSON.parse(json.stderr), { code: 'KVD_BAD_REQUEST', outcome: 'not-done' });
+  });
+
+  await t.test('help lists what there is, and nothing else', async (t) => {
+    const { stdout } = await check(t, ['--help'], 0, /kvctl put/);
+    const names = [
+      'get',
+      'del',
+      'scan',
+      'run',
+      'shell',
+      'load',
+      'dump',
+      'status',
+      'chaos',
+      'cluster',
+      'drill',
+    ];
+    for (const name of names) t.match(stdout, new RegExp(`kvctl ${name}`), name);
+    for (const name of ['txn', 'watch', 'lease', 'lock', 'elect', 'bench', 'revision']) {
+      t.notMatch(stdout, new RegExp(name), name);
+    }
+    await check(t, ['completion'], 0, /compdef|complete/);
+  });
+
+  await t.test('the sample is loaded, scanned and dumped', async (t) => {
+    const records = readFileSync(sample, 'utf8').trim().split('\n');
+    t.ok(records.length >= 300);
+    await check(t, ['load', sample, '-o', 'json'], 0, new RegExp(`"loaded":${records.length},`));
+    await check(
+      t,
+      ['scan', 'trial/', '--count', '-o', 'json'],
+      0,
+      new RegExp(`^{"count":${records.length}}\n$`),
+    );
+    t.same((await kvctl(['dump', 'trial/'])).stdout.trim().split('\n').sort(), [...records].sort());
+    const keys = lines(
+      await kvctl(['scan', 'trial/KVD-101/site/', '--limit', '3', '--keys-only', '-o', 'json']),
+    );
+    t.match(keys, [{ key: 'trial/KVD-101/site/01' }, { key: /patient/ }, { key: /visit/ }]);
+    t.notOk('value' in (keys[0] ?? {}));
+    const some = await kvctl([
+      'scan',
+      '--from',
+      'trial/KVD-101/site/02',
+      '--to',
+      'trial/KVD-101/site/02/patient',
+    ]);
+    t.match(some.stdout, /^trial\/KVD-101\/site\/02\t\{"name"/);
+  });
+
+  await t.test('a bad line stops a load and is named', async (t) => {
+    for (const bad of ['{"key":"q"}', '[]', 'x', '{"key":1,"value":"x"}', '{"keyBase64":"!","value":"x"}']) {
+      const result = await check(t, ['load', '-'], 4, /^$/, `{"key":"q","value":"1"}\n\n${bad}\n`);
+      t.match(result.stderr, /stdin: line 3: /, bad);
+    }
+    await check(t, ['load', '-'], 0, /loaded 2/, '{"key":"q","value":"1"}\n{"key":"q","value":"2"}');
+    t.equal((await kvctl(['get', 'q'])).stdout, '2\n', 'the later line wins');
+  });
+
+  await t.test('scripts run, fail where they should and say where', async (t) => {
+    const tour = await check(t, ['run', script('tour.kvd'), '-o', 'json'], 0, /summary/);
+    const steps = lines(tour);
+    for (const op of ['PUT', 'GET', 'DELETE']) t.ok(steps.filter((step) => step.op === op).length >= 5, op);
+    t.match(
+      steps.find((step) => step.op === 'GET'),
+      { line: Number, op: 'GET', key: 'tour/1/city', value: 'Graz', ms: Number },
+    );
+    t.match(steps.at(-1), { summary: { failed: 0 } });
+    await check(t, ['run', script('trial.kvd')], 0, /0 failed/);
+    await check(t, ['run', script('shared.kvd'), '--concurrency', '8', '--repeat', '5'], 0, /, 0 failed/);
+
+    const wrong = 'PUT x 1\nGET x\nEXPECT 2\nPUT x 3\n';
+    const stopped = await check(t, ['run', '-'], 1, /1 failed/, wrong);
+    t.match(stopped.stderr, /line 3: expected 2, found 1/);
+    t.equal((await kvctl(['get', 'x'])).stdout, '1\n', 'what follows was not done');
+    await check(t, ['run', '-', '--keep-going'], 1, /1 failed/, wrong);
+    t.equal((await kvctl(['get', 'x'])).stdout, '3\n');
+    const syntax = await check(t, ['run', '-'], 2, /^$/, 'PUT x 4\nGET "x\n');
+    t.match(syntax.stderr, /stdin: line 2: /);
+    t.equal((await kvctl(['get', 'x'])).stdout, '3\n', 'a script with a bad line is not begun');
+    const refused = await check(
+      t,
+      ['run', '-', '-o', 'json'],
+      4,
+      /KVD_TOO_LARGE/,
+      `PUT ${'k'.repeat(5000)} 1\n`,
+    );
+    t.match(lines(refused)[0], { line: 1, op: 'PUT', error: 'KVD_TOO_LARGE' });
+  });
+
+  await t.test('the shell reads its commands from a pipe', async (t) => {
+    const input = 'PUT sh1 1\nGET sh1\nEXPECT 1\nSCAN sh1\nCOUNT sh1\nSTATUS\nHELP\nEXIT\nPUT sh1 2\n';
+    const result = await check(
+      t,
+      ['shell'],
+      0,
+      /revision \d+\n1\nas expected\n1 entries\n {2}sh1\t1\n1\n/,
+      input,
+    );
+    t.match(result.stdout, /leader/);
+    t.notMatch(result.stdout, /kvd>/, 'no prompt');
+    t.equal((await kvctl(['get', 'sh1'])).stdout, '1\n', 'nothing after EXIT');
+    await check(t, ['shell'], 2, /^absent|\(absent\)/, 'GET nothing\nFROB\nGET nothing\n');
+  });
+
+  await t.test('chaos is shown and set', async (t) => {
+    const set = [
+      '--fail-rate',
+      '0.25',
+      '--interval-ms',
+      '60000',
+      '--roles',
+      'learner,acceptor',
+      '-o',
+      'json',
+    ];
+    const result = await kvctl(['chaos', 'set', '--replica', '1', ...set]);
+    t.match(lines(result), [{ id: 1, failRate: 0.25, intervalMs: 60_000, roles: ['learner', 'acceptor'] }]);
+    await check(t, ['chaos', 'set', '--replica', '1', '--off'], 0, /off/);
+    t.match(lines(await kvctl(['chaos', '-o', 'json'])), [{ id: 1, failRate: 0, intervalMs: 60_000 }]);
+    await check(t, ['chaos', 'set', '--replica', '9', '--off'], 3, /^$/);
+  });
+
+  await t.test('a reader that goes away ends kvctl quietly', async (t) => {
+    const child = spawn(process.execPath, [kvctlBin, '-e', cluster.address(1), 'scan'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let stderr = '';
+    child.stderr.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    child.stdout.destroy();
+    const [code] = await once(child, 'close');
+    t.equal(code, 0);
+    t.equal(stderr, '');
+  });
+});
+
+t.test('status tells of every replica, also of one that is gone', async (t) => {
+  const { cluster, kvctl } = await setUp(t, 3);
+  const all = lines(await kvctl(['-e', cluster.address(2), 'status', '-o', 'json']));
+  t.same(
+    all.map((line) => line.id),
+    [1, 2, 3],
+    'members are learned from one',
+  );
+  const fields = [
+    'address',
+    'role',
+    'reachable',
+    'ballot',
+    'chosenThrough',
+    'appliedThrough',
+    'revision',
+    'stateHash',
+  ];
+  for (const line of all) for (const field of [...fields, 'incarnation']) t.ok(field in line, field);
+  t.equal(all.filter((line) => line.role === 'leader').length, 1);
+  await cluster.kill(3);
+  await cluster.leader();
+  const after = await kvctl(['status', '-o', 'json']);
+  t.equal(after.code, 0);
+  t.match(lines(after)[2], { id: 3, reachable: false, role: 'unreachable' });
+  await Promise.all([cluster.kill(1), cluster.kill(2)]);
+  t.equal((await kvctl(['status'])).code, 3);
+  const put = await kvctl(['put', 'a', '1', '--timeout', '500']);
+  t.equal(put.code, 3, 'nobody there: nothing was done');
+  t.match(put.stderr, /no endpoint answered/);
+});
+
+t.test('two kvctl run the shared script at the same time', async (t) => {
+  const { kvctl } = await setUp(t, 3);
+  const results = await Promise.all([1, 2].map(() => kvctl(['run', script('shared.kvd'), '--repeat', '5'])));
+  for (const result of results) t.equal(result.code, 0, result.stderr);
+});
+
+t.test('a local cluster is started, hurt and stopped', async (t) => {
+  const dir = path.join(t.testdir(), 'data');
+  const port = await freePortRange(1);
+  const cluster = (...args: string[]) =>
+    runProgram(kvctlBin, ['-o', 'json', 'cluster', ...args, '--dir', dir]);
+  t.teardown(() => cluster('down'));
+  t.equal((await cluster('status')).code, 4, 'there is none');
+  const up = await runProgram(kvctlBin, [
+    '-o',
+    'json',
+    'cluster',
+    'up',
+    '--replicas',
+    '1',
+    '--port',
+    String(port),
+    '--dir',
+    dir,
+    '--',
+    '--log-level',
+    'warn',
+  ]);
+  t.match(lines(up), [{ id: 1, state: 'running', pid: Number }], up.stderr);
+  t.equal((await cluster('up')).code, 4, 'already up');
+  t.equal((await cluster('up', '--replicas', '3')).code, 2, 'not what it was founded with');
+  t.equal((await cluster('kill', '2')).code, 2, 'no such replica');
+  t.equal((await runProgram(kvctlBin, ['-e', `127.0.0.1:${port}`, 'put', 'a', '1'])).code, 0);
+  t.match(lines(await cluster('pause', '1')), [{ state: 'paused' }]);
+  t.equal((await cluster('status')).code, 1);
+  t.match(lines(await cluster('resume', '1')), [{ state: 'running' }]);
+  t.match(lines(await cluster('status')), [{ id: 1, state: 'running', ready: true }]);
+  t.match(lines(await cluster('kill', '1')), [{ state: 'stopped', pid: null }]);
+  t.equal((await cluster('kill', '1')).code, 4, 'it does not run');
+  t.equal((await cluster('restart', '1')).code, 0);
+  t.equal((await runProgram(kvctlBin, ['-e', `127.0.0.1:${port}`, 'get', 'a'])).stdout, '1\n');
+  const other = path.join(dir, 'other');
+  const taken = await runProgram(kvctlBin, [
+    'cluster',
+    'up',
+    '--replicas',
+    '1',
+    '--port',
+    String(port),
+    '--dir',
+    other,
+  ]);
+  t.equal(taken.code, 4);
+  t.match(taken.stderr, new RegExp(`port ${port} is taken`));
+  t.match(lines(await cluster('down')), [{ state: 'stopped' }]);
+  t.match(lines(await cluster('wipe', '1')), [{ state: 'stopped' }]);
+});
+
+t.test('npm start: ready line, sample, clean stop, and everything there the second time', async (t) => {
+  const dir = path.join(t.testdir(), 'data');
+  const port = await freePortRange(3);
+  const main = path.join(root, 'packages', 'kvctl', 'dist', 'start.js');
+  const args = [main, '--dir', dir, '--replicas', '3', '--port', String(port)];
+  const start = () => {
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    t.teardown(() => child.kill('SIGTERM'));
+    let stdout = '';
+    let stderr = '';
+    child.stdout.on('data', (chunk) => {
+      stdout += chunk;
+    });
+    child.stderr.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    const waitFor = async (pattern: RegExp) => {
+      while (!pattern.test(stdout)) {
+        if (child.exitCode !== null) throw new Error(`it ended: ${stdout}${stderr}`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      return pattern.exec(stdout);
+    };
+    return { child, waitFor, stderr: () => stderr };
+  };
+  const ready = new RegExp(`^kvd cluster ready: 3 replicas, leader ([123]), http://127.0.0.1:${port}\n`);
+  const kvctl = (...more: string[]) => runProgram(kvctlBin, ['-e', `127.0.0.1:${port}`, ...more]);
+
+  const first = start();
+  const leader = (await first.waitFor(ready))?.[1] ?? '';
+  t.match(first.stderr(), /loaded \d+ entries/);
+  t.equal((await kvctl('put', 'mine', 'kept')).code, 0);
+  const again = await runProgram(main, ['--dir', dir]);
+  t.equal(again.code, 4, 'one at a time');
+  await runProgram(kvctlBin, ['cluster', 'kill', leader, '--dir', dir]);
+  await first.waitFor(new RegExp(`replica ${leader} ended`));
+  await first.waitFor(/leader is replica/);
+  first.child.kill('SIGTERM');
+  t.same(await once(first.child, 'exit'), [0, null]);
+  const stopped = await runProgram(kvctlBin, ['-o', 'json', 'cluster', 'status', '--dir', dir]);
+  t.same(
+    lines(stopped).map((line) => line.state),
+    ['stopped', 'stopped', 'stopped'],
+  );
+  t.match(await runProgram(main, ['--dir', dir, '--replicas', '5']), {
+    code: 2,
+    stderr: /cluster of 3 replicas, not 5/,
+  });
+
+  const second = start();
+  await second.waitFor(ready);
+  t.notMatch(second.stderr(), /loaded/);
+  t.equal((await kvctl('get', 'mine')).stdout, 'kept\n');
+  second.child.kill('SIGINT');
+  t.same(await once(second.child, 'exit'), [0, null]);
+  writeFileSync(path.join(dir, 'cluster.json'), '{');
+  t.match(await runProgram(main, ['--dir', dir]), { code: 4, stderr: /damaged/ });
+});

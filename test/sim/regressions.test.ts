@@ -1,0 +1,34 @@
+/**
+ * The regression list: bugs that the product had until the simulator found them. Each is put back in, and has to be found
+ * again; and the seeds that found them run without a violation now. (Seeds draw other plans whenever the simulator grows,
+ * so it is the bug that keeps the seed's place.)
+ */
+import { ONCE_REAL_BUGS, planOf, simulate } from '@kvd/sim';
+import t from 'tap';
+import { mustBeFound } from './support/hunt.js';
+
+t.setTimeout(900_000);
+
+/** Seed, replicas and scenario, as they were found. */
+const SEEDS: readonly (readonly [number, number | null, string | null])[] = [
+  [184, null, null],
+  [1133, 3, null],
+  [10218, null, null],
+  [20028, null, null],
+  [20462, null, null],
+  [44, 3, null],
+  [100683, null, null],
+  [9, null, 'disk-full'],
+  [107669, null, null],
+  [207457, null, null],
+  [213067, null, null],
+];
+
+t.test('the seeds that once found something find nothing any more', async (t) => {
+  for (const [seed, replicas, scenario] of SEEDS) {
+    const { violation } = await simulate(planOf(seed, replicas, scenario));
+    t.equal(violation, null, `seed ${seed}`);
+  }
+});
+
+for (const bug of ONCE_REAL_BUGS) mustBeFound(t, bug);
