@@ -220,9 +220,11 @@ export class StateKeeper {
     const judged = this.digests.judge(verdict);
     if (judged === 'agrees') return;
     const what = judged === 'split' ? 'no majority agrees' : 'the majority disagrees';
-    this.rebuildFrom = judged === 'split' ? null : this.node.leader;
+    const { leader } = this.node;
+    this.rebuildFrom = judged === 'split' || leader === this.driver.replicaId ? null : leader;
     this.needsReload = false;
     this.contradicted = true;
+    this.tracer.event('error', 'state-diverged', { slot: verdict.slot, what });
     this.distrust(`${what} about the state after slot ${verdict.slot}`);
   }
 

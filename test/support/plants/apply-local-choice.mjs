@@ -1,8 +1,9 @@
-// A planted bug for the drills' own tests, loaded into kvd by NODE_OPTIONS --import: replica 2 applies every hundredth put
-// in its own way, as one does whose apply reads anything but the state and the batch. (S6, S12)
+// A planted bug for the drills' own tests, loaded into kvd by NODE_OPTIONS --import: replica 2 makes something of its own of
+// its tenth put, as one does whose apply reads anything but the state and the batch. (S6, S12) It is a key that nobody else
+// writes, so that no later put mends it before the states are compared, and takes no revision.
 import { fileURLToPath } from 'node:url';
 
-const EVERY = 100;
+const WHICH = 10;
 const OWN_WAY = Buffer.from('as replica 2 sees it');
 
 if (process.argv[1]?.endsWith('/bin/kvd') && process.argv[process.argv.indexOf('--id') + 1] === '2') {
@@ -10,8 +11,13 @@ if (process.argv[1]?.endsWith('/bin/kvd') && process.argv[process.argv.indexOf('
   const { StateModel } = await import(new URL('model.js', `file://${store}`).href);
   const put = Reflect.get(StateModel.prototype, 'put');
   let puts = 0;
-  StateModel.prototype.put = function (key, value) {
+  StateModel.prototype.put = function (...args) {
+    const result = put.apply(this, args);
     puts += 1;
-    return put.call(this, key, puts % EVERY === 0 ? OWN_WAY : value);
+    if (puts === WHICH) {
+      put.call(this, OWN_WAY, ...args.slice(1));
+      this.revision -= 1;
+    }
+    return result;
   };
 }

@@ -32,6 +32,8 @@ const GAP_MS_MAX = 5_000;
 const RECOVERY_MS_MAX = 30_000;
 const CALM_MS = 300;
 const CHECK_MS_MAX = 60_000;
+/** What a replica logs when the others' hashes say that its state is wrong. */
+const DIVERGED = '"event":"state-diverged"';
 
 /** Told of a drill as it goes on. */
 export interface Watcher {
@@ -229,8 +231,17 @@ class Run {
       hash = hashes.size === 1 ? found : null;
       return true;
     });
-    this.stage.check('all replicas hold the same', hash !== null, found);
+    const detail = this.divergences() || found;
+    this.stage.check('all replicas hold the same', hash !== null && detail === found, detail);
     return hash;
+  }
+
+  /** A replica that finds that its state is wrong takes another's, and is right in the end: it was wrong all the same. */
+  private divergences(): string {
+    const diverged = this.stage.ids.filter((id) => this.cluster.log(id).includes(DIVERGED));
+    return diverged.length > 0
+      ? `found wrong, and replaced: the state of replica ${diverged.join(', ')}`
+      : '';
   }
 
   private async readFinals(): Promise<void> {
