@@ -22,6 +22,13 @@ const SEEDS: readonly (readonly [number, number | null, string | null])[] = [
   [107669, null, null],
   [207457, null, null],
   [213067, null, null],
+  [514023, null, null],
+  [520197, null, null],
+  [520921, null, null],
+  [526079, null, null],
+  [529220, null, null],
+  [533063, null, null],
+  [548634, null, null],
 ];
 
 t.test('the seeds that once found something find nothing any more', async (t) => {

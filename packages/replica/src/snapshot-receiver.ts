@@ -19,8 +19,8 @@ interface Receiving {
 
 export interface SnapshotReceiverHandler {
   send(to: ReplicaId, message: PeerMessage): void;
-  /** All chunks are in: stop applying until the end of the attempt. False: the state is further already. */
-  beforeInstall(slot: Slot): boolean;
+  /** All chunks are in: stop applying until the end of the attempt. Not empty: why it may not become the state. */
+  beforeInstall(slot: Slot): string;
   onInstalled(slot: Slot, configurations: readonly ConfigurationAt[]): void;
   /** `whileInstalling`: our own disk failed it, or what had come was not whole. */
   onAborted(reason: string, whileInstalling: boolean): void;
@@ -97,8 +97,9 @@ export class SnapshotReceiver {
   }
 
   private install(receiving: Receiving, configurations: readonly ConfigurationAt[]): void {
-    if (!this.handler.beforeInstall(receiving.slot)) {
-      this.abort('the state is further already');
+    const objection = this.handler.beforeInstall(receiving.slot);
+    if (objection !== '') {
+      this.abort(objection);
       return;
     }
     receiving.installer.finish(receiving.slot, (error) => {

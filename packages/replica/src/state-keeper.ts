@@ -56,6 +56,10 @@ export class StateKeeper {
   private reloading = false;
   private rebuildFrom: ReplicaId | null = null;
   private learnerDown = false;
+  /** The log is cut through it, or will be as soon as what was asked for is written. */
+  private cutAsked: Slot = 0;
+  /** Until then nobody is asked for a snapshot again only because the log does not reach back to the state. */
+  private askPauseTicks = 0;
 
   constructor(
     private readonly options: ReplicaOptions,
@@ -70,7 +74,9 @@ export class StateKeeper {
     const send = (to: ReplicaId, message: PeerMessage): void => handler.send(to, message);
     this.applier = new Applier(state, log, driver, options.tickMs, {
       onApplied: (entry, results) => this.onApplied(entry, results),
-      onStateBehindLog: () => this.startSnapshot(handler.anyPeer()),
+      onStateBehindLog: () => {
+        if (this.askPauseTicks === 0) this.startSnapshot(handler.anyPeer());
+      },
       onStateFailure: (error) => this.onFailure(error),
       wantMark: () => node.step({ type: 'persist-mark' }),
     });
@@ -108,6 +114,7 @@ export class StateKeeper {
 
   tick(): void {
     this.ticksSinceReload += 1;
+    this.askPauseTicks = Math.max(0, this.askPauseTicks - 1);
     this.applier.tick();
     this.sender.tick();
     this.receiver.tick();
@@ -269,10 +276,18 @@ export class StateKeeper {
     });
   }
 
-  private beforeInstall(slot: Slot): boolean {
-    if (this.trouble === '' && slot <= this.ports.state.appliedThrough) return false;
+  /**
+   * May a snapshot at `slot` become the state?
+   *
+   * Rule: it is newer than a state that is well, and the log still holds every slot above it. (S9)
+   * Why safe: a state in trouble may go back, for the log brings back what came after the snapshot. Where the log is
+   *   cut, nothing would: the slots between may be in no other state, and everybody believes that we know them.
+   */
+  private beforeInstall(slot: Slot): string {
+    if (this.trouble === '' && slot <= this.ports.state.appliedThrough) return 'the state is further already';
+    if (slot < Math.max(this.cutAsked, this.driver.cutThrough)) return 'the log is cut above it';
     this.applier.pause();
-    return true;
+    return '';
   }
 
   private onInstalled(slot: Slot, configurations: readonly ConfigurationAt[]): void {
@@ -289,6 +304,8 @@ export class StateKeeper {
   private onAborted(reason: string, whileInstalling: boolean): void {
     this.tracer.event('warn', 'snapshot-aborted', { reason });
     this.rebuildFrom = null;
+    // Whoever is asked next may have no more to give.
+    this.askPauseTicks = this.ticks(this.options.electionTimeoutMs);
     // All may be in trouble at once, over disks that were full: then nobody has a snapshot until one reads its own again.
     if (this.trouble !== '') this.needsReload = whileInstalling || !this.contradicted;
     // Nothing may be flushed for long where nothing comes to be applied: the disk has to be opened anew because of this.
@@ -296,13 +313,25 @@ export class StateKeeper {
       this.onFailure(new Error(`no snapshot installed: ${reason}`));
   }
 
-  /** What is in a durable state may leave the log, but for what is kept for those who lag. (S9) */
+  /**
+   * What is in a durable state may leave the log, but for what is kept for those who lag. (S9)
+   *
+   * Rule: a state in trouble cuts nothing, and the last alpha slots stay whatever else is said.
+   * Why safe: whoever accepted a slot durably knew everything alpha slots below (S11), so a majority knows what is cut
+   *   here. Should this state be lost later, one of them can give a newer one.
+   */
   private cutLog(): void {
-    const { state } = this.ports;
-    const through = Math.min(this.window.cuttableThrough(state.durableThrough), this.sender.keepFrom - 1);
-    const step = Math.min(CUT_STEP_SLOTS, this.options.snapshotSlots);
-    if (through - this.driver.cutThrough < step || this.driver.hasFailed) return;
-    this.node.step({ type: 'cut', through: Math.min(through, this.driver.cutThrough + CUT_STEP_SLOTS) });
+    if (this.trouble !== '' || this.driver.hasFailed) return;
+    const { durableThrough } = this.ports.state;
+    const through = Math.min(
+      this.window.cuttableThrough(durableThrough),
+      durableThrough - this.node.history.alpha,
+      this.sender.keepFrom - 1,
+    );
+    const { cutThrough } = this.driver;
+    if (through - cutThrough < Math.min(CUT_STEP_SLOTS, this.options.snapshotSlots)) return;
+    this.cutAsked = Math.min(through, cutThrough + CUT_STEP_SLOTS);
+    this.node.step({ type: 'cut', through: this.cutAsked });
   }
 
   private ticks(ms: number): number {

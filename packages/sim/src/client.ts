@@ -43,7 +43,6 @@ interface Call {
   end(outcome: 'ok' | 'failed' | 'unknown', response: Response | null): void;
 }
 
-const BACKOFF_MS = 40;
 const SESSION_DEADLINE_MS = 600_000;
 
 export class SimClient {
@@ -274,7 +273,7 @@ export class SimClient {
   }
 
   private retryLater(call: Call): void {
-    this.clock.after(this.random.exponential(BACKOFF_MS), () => this.attempt(call));
+    this.clock.after(this.random.exponential(this.plan.backoffMs), () => this.attempt(call));
   }
 
   private giveUp(call: Call): void {

@@ -358,6 +358,7 @@ export class Host implements Station {
         world.guard(() => states.onApplied(identity, slot, value, results, after));
       },
       loaded: (now) => world.guard(() => states.onLoaded(identity, now)),
+      installed: (slot) => world.guard(() => votes.onInstalled(identity, slot)),
     });
   }
 

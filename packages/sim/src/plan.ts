@@ -118,6 +118,8 @@ export interface ClientPlan {
   readonly concurrency: number;
   readonly attemptMs: number;
   readonly deadlineMs: number;
+  /** Mean time between an answer that it cannot use and the next attempt. */
+  readonly backoffMs: number;
   /** How likely a request is sent to a second replica at once, where that is safe. */
   readonly hedging: number;
   /** Answers reach it so much later. */

@@ -10,6 +10,8 @@ export interface StateObserver {
   applied(slot: Slot, value: Value, results: readonly CommandResult[], state: StateMachine): void;
   /** The state was read from disk or came with a snapshot. */
   loaded(state: StateMachine): void;
+  /** It was a snapshot; called after `loaded`. */
+  installed(slot: Slot): void;
 }
 
 export class WatchedState extends WrappedState {
@@ -32,7 +34,14 @@ export class WatchedState extends WrappedState {
     const installer = this.inner.createInstaller();
     return {
       write: (records, done) => installer.write(records, done),
-      finish: (slot, done) => installer.finish(slot, this.thenLoaded(done)),
+      finish: (slot, done) =>
+        installer.finish(
+          slot,
+          this.thenLoaded((error, result) => {
+            if (error === null) this.observer.installed(slot);
+            done(error, result);
+          }),
+        ),
       abort: () => installer.abort(),
     };
   }

@@ -47,11 +47,16 @@ const PROBE_PLAN: ClientPlan = {
   concurrency: 1,
   attemptMs: 2000,
   deadlineMs: 8000,
+  backoffMs: 40,
   hedging: 0,
   slowMs: 0,
   loyalty: 1,
 };
 const BOUNDS_EVERY_MS = 500;
+/** No run is shorter, however soon all have answered. */
+const LASTS_MS = 30_000;
+/** Several times what the busiest runs take: whoever needs more goes round in a circle. */
+const EVENTS_MAX = 1_000_000;
 /** Wire numbers of the messages that say something about a disk (peer-codec). */
 const ASSERTING: ReadonlySet<number> = new Set([3, 4, 6]);
 
@@ -180,6 +185,7 @@ export class World {
       });
       network.flush();
       if (!more) return false;
+      if (clock.events > EVENTS_MAX) this.guard(() => tooBusy(clock.events, clock.nowMs));
       if (this.unsettled) return true;
     }
     return false;
@@ -221,7 +227,12 @@ export class World {
 
   /** Nothing is left to be seen: all have answered, all have caught up. */
   private get isOver(): boolean {
-    if (this.probes.length === 0 || !this.probes.every((client) => client.isDone)) return false;
+    if (
+      this.clock.nowMs < LASTS_MS ||
+      this.probes.length === 0 ||
+      !this.probes.every((client) => client.isDone)
+    )
+      return false;
     return this.clients.every((client) => client.isDone) && this.hasCaughtUp;
   }
 
@@ -357,6 +368,10 @@ export class World {
       trace: this.journal.lines,
     };
   }
+}
+
+function tooBusy(events: number, atMs: number): never {
+  throw new Violation('liveness', 'busy', `${events} events in ${(atMs / 1000).toFixed(0)} virtual seconds`);
 }
 
 /** Connections do not repeat what they carry; what the protocol sends again by itself is another matter. */

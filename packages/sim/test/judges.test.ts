@@ -134,6 +134,14 @@ test('a log is not cut above what the state has on disk', (t) => {
   t.end();
 });
 
+test('a snapshot does not replace a state when the log no longer reaches back to it', (t) => {
+  const votes = founded();
+  votes.onWritten(identity(1), { entries: [], cutThrough: 4 }, 4);
+  votes.onInstalled(identity(1), 4);
+  objects(t, 'S9', () => votes.onInstalled(identity(1), 3));
+  t.end();
+});
+
 const after = (appliedThrough: number, stateHash: string) => ({
   appliedThrough,
   stateHash,

@@ -1,6 +1,7 @@
 /** A test that a bug is found, and a line about how soon. */
 import { type Bug, hunt } from '@kvd/sim';
 import type { Test } from 'tap';
+import { say } from './say.js';
 
 const SEEDS_MAX = 2000;
 
@@ -10,7 +11,10 @@ export function mustBeFound(t: Test, bug: Bug): void {
     const { seed, seeds, violation } = await hunt(bug, SEEDS_MAX);
     const { user, system } = process.cpuUsage(began);
     const seconds = ((user + system) / 1e6).toFixed(1);
-    t.comment(`${seeds} seeds, ${seconds} s: ${violation?.rule}: ${violation?.message}`);
+    say(
+      `${bug.name.padEnd(26)}${String(seeds).padStart(5)} seeds ${seconds.padStart(6)} s  ${violation?.rule}`,
+    );
+    t.comment(`${violation?.rule}: ${violation?.message}`);
     t.ok(seed !== null, `found within ${SEEDS_MAX} seeds`);
     t.not(violation?.rule, 'exception', 'by a judge, not because the planted code crashed');
   });

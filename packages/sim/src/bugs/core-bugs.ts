@@ -32,8 +32,8 @@ function smallQuorum(name: string, replicas: number): Bug {
 const lowestBallotsValue: Bug = {
   name: 'lowest-ballot',
   title: 'phase 1 takes over the value of the lowest ballot reported',
-  replicas: null,
-  scenario: null,
+  replicas: 3,
+  scenario: 'two-leaders',
   plant: (patches) => {
     patches.method<{ readonly highest: Map<Slot, LogEntry> }, [LogEntry], void>(
       PromiseSet.prototype,

@@ -2,7 +2,7 @@
  * Bugs that the product had until the simulator found them, put back in. Each names the seed that found it at the time;
  * seeds draw other plans since the simulator has grown, so the list of regressions runs the bug, not the old seed.
  */
-import type { ReplicaId } from '@kvd/paxos';
+import type { ReplicaId, Slot } from '@kvd/paxos';
 import type { PeerMessage } from '@kvd/protocol';
 import type { Replica } from '@kvd/replica';
 import type { Bug } from './bug.js';
@@ -14,7 +14,8 @@ interface KeeperInside {
   ticksSinceReload: number;
   rebuildFrom: ReplicaId | null;
   learnerDown: boolean;
-  readonly applier: { resume(): void };
+  beforeInstall(slot: Slot): string;
+  readonly applier: { pause(): void; resume(): void };
   readonly handler: { send(to: ReplicaId, message: PeerMessage): void };
   readonly sender: { onFailure: (error: Error) => void };
 }
@@ -171,6 +172,22 @@ const shutStore: Bug = {
   }),
 };
 
+const olderSnapshot: Bug = {
+  name: 'older-snapshot',
+  title: 'a state in trouble takes a snapshot that its log does not reach back to (seed 514023)',
+  replicas: 3,
+  scenario: 'read-error-and-laggard',
+  plant: () => ({
+    replica: (replica) => {
+      const { keeper } = insideOf(replica);
+      keeper.beforeInstall = (): string => {
+        keeper.applier.pause();
+        return '';
+      };
+    },
+  }),
+};
+
 export const ONCE_REAL_BUGS: readonly Bug[] = [
   reusedForwardIds,
   certainOfWhatIsOnItsWay,
@@ -180,4 +197,5 @@ export const ONCE_REAL_BUGS: readonly Bug[] = [
   damagedSnapshot,
   neverItsOwnDisk,
   shutStore,
+  olderSnapshot,
 ];

@@ -28,6 +28,7 @@ interface DirectoryRecord {
   told: Ballot | null;
   readonly accepted: Map<Slot, Ballot>;
   chosenThrough: Slot;
+  cutThrough: Slot;
 }
 
 interface Proposal {
@@ -109,6 +110,17 @@ export class Votes {
         directory.promised = batch.promised;
     }
     directory.chosenThrough = Math.max(directory.chosenThrough, batch.chosenThrough ?? 0);
+    directory.cutThrough = Math.max(directory.cutThrough, batch.cutThrough ?? 0);
+  }
+
+  /** A snapshot became the state of a replica. What it lacks the log has to bring back. */
+  onInstalled(identity: Identity, slot: Slot): void {
+    const { cutThrough } = this.directoryOf(identity);
+    if (slot < cutThrough)
+      throw safety(
+        'S9',
+        `replica ${identity.replicaId} put a snapshot of slot ${slot} in the place of its state, its log is cut through ${cutThrough}`,
+      );
   }
 
   /** A message leaves its replica. `life`: of the process, no ballot is shared by two. */
@@ -209,7 +221,14 @@ export class Votes {
   private directoryOf(identity: Identity): DirectoryRecord {
     let directory = this.directories.get(identity.incarnation);
     if (directory === undefined) {
-      directory = { identity, promised: null, told: null, accepted: new Map(), chosenThrough: 0 };
+      directory = {
+        identity,
+        promised: null,
+        told: null,
+        accepted: new Map(),
+        chosenThrough: 0,
+        cutThrough: 0,
+      };
       this.directories.set(identity.incarnation, directory);
     }
     return directory;

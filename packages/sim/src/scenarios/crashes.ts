@@ -38,7 +38,7 @@ export const CRASHES: readonly Scenario[] = [
     name: 'crash-under-load',
     title: 'crash between apply and flush, under load',
     replicasMin: 1,
-    shape: (plan) => ({ ...plan, syncMs: 8, weather: CALM, snapshotSlots: 4 }),
+    shape: (plan) => ({ ...plan, syncMs: 8, weather: CALM, alpha: 2, snapshotSlots: 4 }),
     faults: (random, plan) => [
       ...crash('some', 'write')(random, plan),
       ...often([1, 4], () => ({ kind: 'crash-all', downMs: 1, writes: 'some' }))(random, plan),
@@ -75,7 +75,7 @@ export const CRASHES: readonly Scenario[] = [
     name: 'far-behind',
     title: 'follower far behind, log already cut: snapshot, with crashes at every step of it',
     replicasMin: 3,
-    shape: (plan) => ({ ...plan, snapshotSlots: 1, batchCommands: 1 }),
+    shape: (plan) => ({ ...plan, alpha: 2, snapshotSlots: 1, batchCommands: 1 }),
     faults: (random, plan) =>
       [2000, 7000, 12_000].flatMap((atMs) => {
         const replica = random.integer(1, plan.replicas);

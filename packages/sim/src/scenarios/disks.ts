@@ -32,7 +32,12 @@ export const DISKS: readonly Scenario[] = [
     title: 'flipped bit in the log or state of a leader that a newcomer wants to learn from',
     replicasMin: 5,
     // Either what is asked for is cut from the log, and a snapshot is wanted, or nothing is ever cut.
-    shape: (plan) => ({ ...plan, snapshotSlots: plan.seed % 2 === 0 ? 1 : 10_000, batchCommands: 1 }),
+    shape: (plan) => ({
+      ...plan,
+      alpha: 2,
+      snapshotSlots: plan.seed % 2 === 0 ? 1 : 10_000,
+      batchCommands: 1,
+    }),
     faults: (random, plan) => [
       {
         kind: 'flip-bit',
@@ -150,7 +155,7 @@ export const DISKS: readonly Scenario[] = [
     name: 'snapshot-write-errors',
     title: 'a follower far behind whose state cannot be written once, while a snapshot comes',
     replicasMin: 3,
-    shape: (plan) => ({ ...plan, snapshotSlots: 1, batchCommands: 1 }),
+    shape: (plan) => ({ ...plan, alpha: 2, snapshotSlots: 1, batchCommands: 1 }),
     faults: (random, plan) =>
       [2000, 7000, 12_000].flatMap((atMs): Fault[] => {
         const replica = random.integer(1, plan.replicas);
@@ -172,6 +177,22 @@ export const DISKS: readonly Scenario[] = [
       part: random.pick(['log', 'state']),
       forMs: electionMs(plan, random, 0.5, 4),
     })),
+  },
+  {
+    name: 'read-error-and-laggard',
+    title: 'a state that cannot be read while a peer is far behind: what is in no log any more does not go',
+    replicasMin: 3,
+    shape: (plan) => ({ ...plan, alpha: 2, snapshotSlots: 1, batchCommands: 1 }),
+    faults: (random, plan) =>
+      [2000, 8000, 14_000].flatMap((atMs): Fault[] => {
+        const ids = Array.from({ length: plan.replicas }, (_, i) => i + 1);
+        const side = random.sample(ids, Math.floor((plan.replicas - 1) / 2));
+        const error = { kind: 'read-error', replica: 'leader', part: 'state', forMs: 3000 } as const;
+        return [
+          { kind: 'partition', side, oneWay: false, noticed: true, forMs: 3500, atMs },
+          { ...error, atMs: atMs + 3400 },
+        ];
+      }),
   },
   {
     name: 'slow-everything',

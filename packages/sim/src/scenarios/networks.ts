@@ -107,6 +107,36 @@ export const NETWORKS: readonly Scenario[] = [
     })),
   },
   {
+    name: 'two-leaders',
+    title:
+      'a leader that is cut off accepts alone, its successor dies in its first slots: the higher ballot counts',
+    replicasMin: 3,
+    shape: (plan) => ({
+      ...plan,
+      alpha: 32,
+      inFlightSlots: 8,
+      batchCommands: 1,
+      clients: plan.clients.map((client) => ({ ...client, concurrency: 4, loyalty: 0.2 })),
+    }),
+    faults: (random, plan) =>
+      [2000, 7000, 12_000, 17_000].flatMap((atMs): Fault[] => {
+        const successorMs = electionMs(plan, random, 1.1, 2.4);
+        const forMs = successorMs + electionMs(plan, random, 0, 1);
+        return [
+          { kind: 'partition', side: ['leader'], oneWay: false, noticed: false, forMs, atMs },
+          {
+            kind: 'crash',
+            replica: 'leader',
+            downMs: electionMs(plan, random, 3, 6),
+            writes: random.pick(['lost', 'some']),
+            sideLags: false,
+            fuse: { what: 'send', count: random.integer(4, 24) },
+            atMs: atMs + successorMs,
+          },
+        ];
+      }),
+  },
+  {
     name: 'read-after-election',
     title: 'read right after an election: waits until the leader has chosen in its own ballot',
     replicasMin: 3,
