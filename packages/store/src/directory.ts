@@ -184,8 +184,12 @@ async function openVerified(
   stateDamage: string | null,
   logStore: OrderedStore,
 ): Promise<OpenedDirectory> {
-  const loaded = await promised<LoadedLog | null>((done) => loadLog(logStore, done));
-  if (loaded === null) throw damaged('the log could not be loaded');
+  const [damage, loaded] = await unlessDamaged<LoadedLog>((done) => loadLog(logStore, done));
+  if (loaded === null) {
+    await promised<void>((done) => logStore.close(done));
+    moveAside(start, 'log-damaged', damage);
+    return format(start);
+  }
   const { replicaId, incarnation } = loaded.recovered.identity;
   if (incarnation !== identity.incarnation || replicaId !== identity.replicaId) {
     await promised<void>((done) => logStore.close(done));
@@ -202,11 +206,13 @@ async function openState(
   damage: string | null,
 ): Promise<{ readonly store: OrderedStore; readonly state: LoadedState }> {
   const condemned = disk.readText('state-condemned');
-  const reason = condemned ?? damage;
+  let reason = condemned ?? damage;
   if (reason === null) {
     const store = await openStore(disk, 'state', false);
-    const state = await promised<LoadedState | null>((done) => loadState(store, done));
+    const [late, state] = await unlessDamaged<LoadedState>((done) => loadState(store, done));
     if (state !== null) return { store, state };
+    await promised<void>((done) => store.close(done));
+    reason = late;
   }
   // Kept until the next one: were all replicas wrong about theirs at once, it would be all there is.
   disk.dropState();
@@ -281,6 +287,17 @@ async function openStore(
 
 function writeAll(store: OrderedStore, ops: readonly StoreOp[]): Promise<void> {
   return promised<void>((done) => store.batch(ops, done));
+}
+
+/** What was loaded, or the damage that struck after the verification: it is met as what the verification finds. */
+async function unlessDamaged<T>(load: (done: Done<T | null>) => void): Promise<readonly [string, T | null]> {
+  try {
+    const loaded = await promised<T | null>(load);
+    return [loaded === null ? 'it could not be loaded' : '', loaded];
+  } catch (error) {
+    if (error instanceof StoreError && error.kind === 'damaged') return [error.message, null];
+    throw error;
+  }
 }
 
 function promised<T>(start: (done: Done<T>) => void): Promise<T> {

@@ -97,3 +97,32 @@ test('a lost tail, a flipped bit, a lost side file cost the vote; a lost state d
   t.equal(second.state.appliedThrough, 0);
   t.equal(second.log.recovered.chosenThrough, 9);
 });
+
+test('damage at any moment of an opening costs what it costs before it, and refuses no start', async (t) => {
+  let late = 0;
+  for (const part of ['log', 'state'] as const) {
+    for (let at = 0, reads = Number.POSITIVE_INFINITY; at < reads; at += 1) {
+      const disk = new MemoryDisk();
+      const first = await opener(disk)();
+      await fill(first);
+      disk.crash();
+      const content = disk[part];
+      reads = 0;
+      const second = await openMemoryDirectory(
+        disk,
+        { ...REQUEST, newIncarnation: () => 'e'.repeat(32) },
+        (task) =>
+          queueMicrotask(() => {
+            if (reads === at) for (const key of content?.keys() ?? []) content?.corrupt(key, 20);
+            reads += 1;
+            task();
+          }),
+      );
+      const noticed = second.setAside.length > 0;
+      t.equal(second.isNew, noticed && part === 'log', `${part}, read ${at}`);
+      t.equal(second.state.appliedThrough, noticed ? 0 : 10);
+      if (noticed) late += 1;
+    }
+  }
+  t.ok(late > 4, `${late} of the openings noticed`);
+});
