@@ -29,6 +29,8 @@ const SEEDS: readonly (readonly [number, number | null, string | null])[] = [
   [529220, null, null],
   [533063, null, null],
   [548634, null, null],
+  [574995, null, null],
+  [592408, null, null],
 ];
 
 t.test('the seeds that once found something find nothing any more', async (t) => {

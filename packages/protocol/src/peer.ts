@@ -60,7 +60,7 @@ export interface SnapshotChunk {
   readonly records: Uint8Array;
 }
 
-/** "I have no such snapshot (any more)." */
+/** "I have no such snapshot (any more)", or from its receiver: "I want no more of it". */
 export interface SnapshotGone {
   readonly type: 'snapshot-gone';
   readonly snapshotId: number;

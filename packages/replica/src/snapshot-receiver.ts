@@ -64,7 +64,7 @@ export class SnapshotReceiver {
 
   onGone(from: ReplicaId, snapshotId: number): void {
     if (this.receiving?.from === from && this.receiving.snapshotId === snapshotId)
-      this.abort('the sender gave it up');
+      this.end(this.receiving, 'the sender gave it up', false);
   }
 
   tick(): void {
@@ -76,8 +76,14 @@ export class SnapshotReceiver {
   }
 
   abort(reason: string, whileInstalling = false): void {
-    const receiving = this.receiving;
+    const { receiving } = this;
     if (!receiving) return;
+    // The sender serves few at a time: others need not wait until it notices that nobody asks for the rest.
+    this.handler.send(receiving.from, { type: 'snapshot-gone', snapshotId: receiving.snapshotId });
+    this.end(receiving, reason, whileInstalling);
+  }
+
+  private end(receiving: Receiving, reason: string, whileInstalling: boolean): void {
     this.receiving = null;
     receiving.installer.abort();
     this.handler.onAborted(reason, whileInstalling);

@@ -57,6 +57,13 @@ export class SnapshotSender {
     else if (fetch.sequence === sending.sequence + 1 && sending.chunk) this.advance(to, sending);
   }
 
+  /** Its receiver wants no more of it. Id 0: it has not seen the first chunk. */
+  onGivenUp(by: ReplicaId, snapshotId: number): void {
+    const sending = this.sending.get(by);
+    if (sending && (sending.id === snapshotId || (snapshotId === 0 && sending.sequence === 0)))
+      this.close(by);
+  }
+
   tick(): void {
     for (const [to, sending] of this.sending) {
       sending.idleTicks += 1;

@@ -147,7 +147,9 @@ export class StateKeeper {
         this.receiver.onChunk(from, message);
         return true;
       case 'snapshot-gone':
+        // Who has it or who wanted it: numbers are the sender's, and one that meets both ends only costs a retry.
         this.receiver.onGone(from, message.snapshotId);
+        this.sender.onGivenUp(from, message.snapshotId);
         return true;
       case 'heartbeat':
         this.judge(message.digest);

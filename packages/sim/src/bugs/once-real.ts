@@ -17,7 +17,7 @@ interface KeeperInside {
   beforeInstall(slot: Slot): string;
   readonly applier: { pause(): void; resume(): void };
   readonly handler: { send(to: ReplicaId, message: PeerMessage): void };
-  readonly sender: { onFailure: (error: Error) => void };
+  readonly sender: { onFailure: (error: Error) => void; onGivenUp(): void };
 }
 
 interface RouterInside {
@@ -188,6 +188,18 @@ const olderSnapshot: Bug = {
   }),
 };
 
+const heldPlaces: Bug = {
+  name: 'held-places',
+  title: 'snapshots that their receivers gave up keep the places of the sender (seed 574995)',
+  replicas: 4,
+  scenario: 'snapshots-given-up',
+  plant: () => ({
+    replica: (replica) => {
+      insideOf(replica).keeper.sender.onGivenUp = () => undefined;
+    },
+  }),
+};
+
 export const ONCE_REAL_BUGS: readonly Bug[] = [
   reusedForwardIds,
   certainOfWhatIsOnItsWay,
@@ -198,4 +210,5 @@ export const ONCE_REAL_BUGS: readonly Bug[] = [
   neverItsOwnDisk,
   shutStore,
   olderSnapshot,
+  heldPlaces,
 ];

@@ -163,7 +163,9 @@ export const DISKS: readonly Scenario[] = [
         const write = { kind: 'write-error', replica, part: 'state', error, extent: 'once' } as const;
         return [
           { kind: 'partition', side: [replica], oneWay: false, noticed: true, forMs: 3500, atMs },
-          { ...write, forMs: 2500, atMs: atMs + 3400 },
+          // On a slow disk, so that the error meets any step of the installation, the last one too.
+          { kind: 'slow-disk', replica, factor: 50, forMs: 2500, atMs: atMs + 3400 },
+          { ...write, forMs: 2500, atMs: atMs + random.between(3400, 4400) },
         ];
       }),
   },
@@ -177,6 +179,27 @@ export const DISKS: readonly Scenario[] = [
       part: random.pick(['log', 'state']),
       forMs: electionMs(plan, random, 0.5, 4),
     })),
+  },
+  {
+    name: 'snapshots-given-up',
+    title: 'two followers on full disks end the snapshots that they are sent, then a newcomer wants one',
+    replicasMin: 4,
+    shape: (plan) => ({ ...kvdTiming(plan), alpha: 2, snapshotSlots: 1, batchCommands: 1 }),
+    faults: (random, plan) => {
+      const ids = Array.from({ length: plan.replicas }, (_, i) => i + 1);
+      const [newcomer = 1, ...full] = random.sample(ids, 3);
+      const wipeMs = plan.calmMs - 500;
+      const noSpace = { kind: 'write-error', part: 'state', error: 'no-space', extent: 'always' } as const;
+      return [
+        ...full.map((replica) => ({ ...noSpace, replica, forMs: 7000, atMs: wipeMs - 7500 })),
+        { kind: 'wipe', replica: newcomer, downMs: 1, atMs: wipeMs },
+      ];
+    },
+    // There has to be something to write while there is no room.
+    operations: (operations, { calmMs }) =>
+      operations.map((operation, i) =>
+        i % 2 === 0 ? operation : { ...operation, atMs: calmMs - 8000 + i * 50 },
+      ),
   },
   {
     name: 'read-error-and-laggard',
