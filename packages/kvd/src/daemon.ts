@@ -101,7 +101,12 @@ class RunningDaemon implements Daemon {
     this.#listener = new ClientListener({
       handler: {
         onRequest: (sink, requestId, request) => meter.request(sink, requestId, request),
-        onClosed: (sink) => meter.forgetSink(sink),
+        onWatch: (sink, watchId, request) => this.#replica.watch(sink, watchId, request),
+        onUnwatch: (sink, watchId) => this.#replica.unwatch(sink, watchId),
+        onClosed: (sink) => {
+          meter.forgetSink(sink);
+          this.#replica.forgetWatches(sink);
+        },
       },
       welcome: () => this.#welcome(),
       trace,

@@ -3,9 +3,8 @@
  * call on as it is; decides nothing and keeps nothing.
  */
 import { performance } from 'node:perf_hooks';
-import type { Persist, RecoveredLog, Slot, Value } from '@kvd/paxos';
-import type { CommandResult, Entry, ScanPage, ScanRequest } from '@kvd/protocol';
-import type { Done, LogStore, SnapshotInstaller, SnapshotReader, StateMachine } from '@kvd/replica';
+import type { Persist, RecoveredLog } from '@kvd/paxos';
+import { type Done, type LogStore, type StateMachine, WrappedState } from '@kvd/replica';
 
 export type StorePart = 'log' | 'state';
 
@@ -54,83 +53,28 @@ export class ObservedLog implements LogStore {
   }
 }
 
-export class ObservedState implements StateMachine {
-  readonly #state: StateMachine;
+export class ObservedState extends WrappedState {
   readonly #observer: StorageObserver;
 
   constructor(state: StateMachine, observer: StorageObserver) {
-    this.#state = state;
+    super(state);
     this.#observer = observer;
   }
 
-  get appliedThrough(): Slot {
-    return this.#state.appliedThrough;
-  }
-  get durableThrough(): Slot {
-    return this.#state.durableThrough;
-  }
-  get revision(): number {
-    return this.#state.revision;
-  }
-  get clusterMs(): number {
-    return this.#state.clusterMs;
-  }
-  get stateHash(): string {
-    return this.#state.stateHash;
-  }
-  get configurations(): StateMachine['configurations'] {
-    return this.#state.configurations;
-  }
-  get dirtyKeys(): number {
-    return this.#state.dirtyKeys;
-  }
-
-  prepare(value: Value, done: Done<void>): boolean {
-    return this.#state.prepare(value, done);
-  }
-
-  apply(slot: Slot, value: Value): readonly CommandResult[] {
-    return this.#state.apply(slot, value);
-  }
-
-  get(key: Uint8Array): Entry | null {
-    return this.#state.get(key);
-  }
-
-  scan(request: ScanRequest, done: Done<ScanPage>): void {
-    this.#state.scan(request, done);
-  }
-
-  freeze(): Slot {
-    return this.#state.freeze();
-  }
-
-  writeFrozen(done: Done<void>): void {
+  override writeFrozen(done: Done<void>): void {
     const began = performance.now();
-    this.#state.writeFrozen((error) => {
+    super.writeFrozen((error) => {
       if (error === null) this.#observer.stateFlushed(secondsSince(began));
       else this.#observer.failed('state', error);
       done(error);
     });
   }
 
-  openSnapshot(done: Done<SnapshotReader>): void {
-    this.#state.openSnapshot(done);
-  }
-
-  createInstaller(): SnapshotInstaller {
-    return this.#state.createInstaller();
-  }
-
-  reload(done: Done<void>): void {
-    this.#state.reload((error) => {
+  override reload(done: Done<void>): void {
+    super.reload((error) => {
       if (error !== null) this.#observer.failed('state', error);
       done(error);
     });
-  }
-
-  close(done: Done<void>): void {
-    this.#state.close(done);
   }
 }
 

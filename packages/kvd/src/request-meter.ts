@@ -8,14 +8,14 @@ import type { Request, Response } from '@kvd/protocol';
 import type { ReplicaApi, ReplySink } from '@kvd/replica';
 import { Histogram, type HistogramConfiguration } from 'prom-client';
 
-const TYPES = ['mutate', 'get', 'scan'] as const satisfies Request['type'][];
+const TYPES = ['mutate', 'get', 'scan', 'leases', 'history'] as const satisfies Request['type'][];
 /** `refused`: certainly nothing was done. */
 const RESULTS = ['ok', 'refused', 'unknown'] as const;
 /** Upper bounds, in seconds. */
 const BOUNDS_SECONDS = [
   0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1, 2, 4, 8, 16,
 ] as const;
-const TYPE_COUNT = 4;
+const TYPE_COUNT = 8;
 /** Requests of one client that are timed at once. */
 const PLACES_MIN = 16;
 const PLACES_MAX = 16_384;

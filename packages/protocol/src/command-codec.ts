@@ -9,62 +9,58 @@
  *     [5, session, sequence, lowestUnanswered, key]                delete
  *     [6, session, sequence, lowestUnanswered, from, to]           delete-range
  *     [7, idempotencyKey, command]                                 keyed
+ *     [8, principal]                                               open-session by somebody
+ *     [9, principal, reason, command]                              noted
+ *     [10, session, sequence, lowestUnanswered, [compare, …], [operation, …], [operation, …]]   txn (txn-codec.ts)
+ *     [11, session, sequence, lowestUnanswered, ttlMs]             lease-grant
+ *     [12, session, sequence, lowestUnanswered, lease]             lease-revoke
+ *     [13, lease]                                                  lease-keep-alive
+ *     [14, [lease, …]]                                             expire-leases
+ *     [15, revision]                                               compact
+ *     [16, session, sequence, lowestUnanswered, keepRevisions, keepMs]   set-retention
+ *     [17, session, sequence]                                      outcome
+ *     [18, idempotencyKey]                                         keyed-outcome
  *
- * Keys, values and the inner command are bin. Refusals are KVD_BAD_REQUEST, or KVD_TOO_LARGE where a length is over its
- * bound. Nothing here looks at a state.
+ * Keys, values and the inner command are bin, principal and reason str. Refusals are KVD_BAD_REQUEST, or KVD_TOO_LARGE
+ * where a length is over its bound. Nothing here looks at a state.
  */
-import type { Command, Origin, SessionId } from './commands.js';
+import type { Command } from './commands.js';
+import {
+  checkIdempotencyKey,
+  checkKey,
+  checkOrigin,
+  checkSize,
+  checkText,
+  checkTtl,
+  checkValue,
+  readIdempotencyKey,
+  readKey,
+  readOrigin,
+  writeOrigin,
+} from './command-fields.js';
+import { readType, refuseNested, Type, typeOf } from './command-types.js';
 import { KvdError } from './errors.js';
-import { IDEMPOTENCY_KEY_BYTES_MAX, KEY_BYTES_MAX, REQUEST_BYTES_MAX, VALUE_BYTES_MAX } from './limits.js';
+import {
+  EXPIRE_LEASES_MAX,
+  IDEMPOTENCY_KEY_BYTES_MAX,
+  KEY_BYTES_MAX,
+  PRINCIPAL_BYTES_MAX,
+  REASON_BYTES_MAX,
+  REQUEST_BYTES_MAX,
+  VALUE_BYTES_MAX,
+} from './limits.js';
 import { MsgpackReader } from './msgpack-reader.js';
 import { MsgpackWriter } from './msgpack-writer.js';
-
-const OPEN_SESSION = 1;
-const KEEP_ALIVE = 2;
-const CLOSE_SESSION = 3;
-const PUT = 4;
-const DELETE = 5;
-const DELETE_RANGE = 6;
-const KEYED = 7;
-
-/** Fields of each type, itself included; index 0 is no type. */
-const ARITY = [0, 1, 2, 2, 6, 5, 6, 3] as const;
-const TYPE_NAMES = [
-  'keyed',
-  'open-session',
-  'keep-alive',
-  'close-session',
-  'put',
-  'delete',
-  'delete-range',
-  'keyed',
-] as const satisfies Command['type'][];
+import { checkTxn, readTxn, txnBytesHint, writeTxn } from './txn-codec.js';
 
 /** Headers and numbers of the longest command. */
 const OVERHEAD_BYTES = 64;
 
-/** The origin of a command that belongs to no session. */
-export const NO_ORIGIN: Origin = { session: 0, sequence: 0, lowestUnanswered: 0 };
-
-/** What a replica needs to know of a command to pass it on; `session` and `sequence` are 0 where it has none. */
-export interface CommandPeek {
-  readonly type: Command['type'];
-  readonly session: SessionId;
-  readonly sequence: number;
-}
+/** What a keyed or noted command takes besides the one inside, at most. */
+const INNER_OVERHEAD_BYTES =
+  Math.max(IDEMPOTENCY_KEY_BYTES_MAX, PRINCIPAL_BYTES_MAX + REASON_BYTES_MAX) + OVERHEAD_BYTES;
 
 const writer = new MsgpackWriter();
-
-/** Throws KVD_BAD_REQUEST or KVD_TOO_LARGE on a key that no command may carry. */
-export function checkKey(key: Uint8Array): void {
-  if (key.length === 0) throw new KvdError('KVD_BAD_REQUEST', 'a key has at least one byte');
-  checkSize('key', key, KEY_BYTES_MAX);
-}
-
-/** Throws KVD_TOO_LARGE on a value over VALUE_BYTES_MAX. */
-export function checkValue(value: Uint8Array): void {
-  checkSize('value', value, VALUE_BYTES_MAX);
-}
 
 /**
  * The bytes of a command, at most REQUEST_BYTES_MAX.
@@ -73,46 +69,110 @@ export function checkValue(value: Uint8Array): void {
 export function encodeCommand(command: Command): Uint8Array {
   switch (command.type) {
     case 'open-session':
-      begin(OPEN_SESSION, 0);
+      if (command.principal === undefined || command.principal === '') begin(Type.OPEN_SESSION, 0);
+      else {
+        checkText('principal', command.principal, PRINCIPAL_BYTES_MAX);
+        begin(Type.OPEN_SESSION_BY, PRINCIPAL_BYTES_MAX);
+        writer.str(command.principal, PRINCIPAL_BYTES_MAX);
+      }
       break;
     case 'keep-alive':
-      begin(KEEP_ALIVE, 0);
+      begin(Type.KEEP_ALIVE, 0);
       writer.uint(command.session);
       break;
     case 'close-session':
-      begin(CLOSE_SESSION, 0);
+      begin(Type.CLOSE_SESSION, 0);
       writer.uint(command.session);
       break;
     case 'put':
       checkKey(command.key);
       checkValue(command.value);
-      begin(PUT, command.key.length + command.value.length);
-      writeOrigin(command.origin);
+      begin(Type.PUT, command.key.length + command.value.length);
+      writeOrigin(writer, command.origin);
       writer.bin(command.key);
       writer.bin(command.value);
       break;
     case 'delete':
       checkKey(command.key);
-      begin(DELETE, command.key.length);
-      writeOrigin(command.origin);
+      begin(Type.DELETE, command.key.length);
+      writeOrigin(writer, command.origin);
       writer.bin(command.key);
       break;
     case 'delete-range':
       checkSize('from', command.from, KEY_BYTES_MAX);
       checkSize('to', command.to, KEY_BYTES_MAX);
-      begin(DELETE_RANGE, command.from.length + command.to.length);
-      writeOrigin(command.origin);
+      begin(Type.DELETE_RANGE, command.from.length + command.to.length);
+      writeOrigin(writer, command.origin);
       writer.bin(command.from);
       writer.bin(command.to);
       break;
     case 'keyed':
       checkIdempotencyKey(command.idempotencyKey.length);
-      checkSize('request', command.command, REQUEST_BYTES_MAX - IDEMPOTENCY_KEY_BYTES_MAX - OVERHEAD_BYTES);
-      begin(KEYED, command.idempotencyKey.length + command.command.length);
+      checkSize('request', command.command, REQUEST_BYTES_MAX - INNER_OVERHEAD_BYTES);
+      begin(Type.KEYED, command.idempotencyKey.length + command.command.length);
       writer.bin(command.idempotencyKey);
       writer.bin(command.command);
       break;
+    case 'noted':
+      checkText('principal', command.principal, PRINCIPAL_BYTES_MAX);
+      checkText('reason', command.reason, REASON_BYTES_MAX);
+      checkSize('request', command.command, REQUEST_BYTES_MAX - INNER_OVERHEAD_BYTES);
+      begin(Type.NOTED, PRINCIPAL_BYTES_MAX + REASON_BYTES_MAX + command.command.length);
+      writer.str(command.principal, PRINCIPAL_BYTES_MAX);
+      writer.str(command.reason, REASON_BYTES_MAX);
+      writer.bin(command.command);
+      break;
+    case 'txn':
+      checkTxn(command);
+      begin(Type.TXN, txnBytesHint(command));
+      writeOrigin(writer, command.origin);
+      writeTxn(writer, command);
+      break;
+    case 'lease-grant':
+      checkTtl(command.ttlMs);
+      begin(Type.LEASE_GRANT, 0);
+      writeOrigin(writer, command.origin);
+      writer.uint(command.ttlMs);
+      break;
+    case 'lease-revoke':
+      begin(Type.LEASE_REVOKE, 0);
+      writeOrigin(writer, command.origin);
+      writer.uint(command.lease);
+      break;
+    case 'lease-keep-alive':
+      begin(Type.LEASE_KEEP_ALIVE, 0);
+      writer.uint(command.lease);
+      break;
+    case 'expire-leases':
+      begin(Type.EXPIRE_LEASES, 0);
+      writer.array(command.leases.length);
+      for (const lease of command.leases) writer.uint(lease);
+      break;
+    case 'compact':
+      begin(Type.COMPACT, 0);
+      writer.uint(command.revision);
+      break;
+    case 'set-retention':
+      begin(Type.SET_RETENTION, 0);
+      writeOrigin(writer, command.origin);
+      writer.uint(command.keepRevisions);
+      writer.uint(command.keepMs);
+      break;
+    case 'outcome':
+      checkOrigin({ ...command, lowestUnanswered: 1 });
+      begin(Type.OUTCOME, 0);
+      writer.uint(command.session);
+      writer.uint(command.sequence);
+      break;
+    case 'keyed-outcome':
+      checkIdempotencyKey(command.idempotencyKey.length);
+      begin(Type.KEYED_OUTCOME, command.idempotencyKey.length);
+      writer.bin(command.idempotencyKey);
+      break;
   }
+  const length = writer.length;
+  if (length > REQUEST_BYTES_MAX)
+    throw new KvdError('KVD_TOO_LARGE', `request: ${length} bytes, at most ${REQUEST_BYTES_MAX} allowed`);
   return writer.finish();
 }
 
@@ -129,135 +189,90 @@ export function decodeCommand(bytes: Uint8Array): Command {
   return command;
 }
 
-/**
- * Type and origin of a command, without looking at the rest.
- * @throws KvdError KVD_BAD_REQUEST: it does not even begin like a command
- */
-export function peekCommand(bytes: Uint8Array): CommandPeek {
-  const reader = new MsgpackReader(bytes, 'request');
-  const number = readType(reader);
-  const type = typeName(number);
-  if (number === OPEN_SESSION || number === KEYED) return { type, session: 0, sequence: 0 };
-  const session = reader.readUint('session');
-  if (number === KEEP_ALIVE || number === CLOSE_SESSION) return { type, session, sequence: 0 };
-  return { type, session, sequence: reader.readUint('sequence') };
-}
-
-/**
- * May the command be proposed again while the fate of an earlier attempt is open? Yes when the state would notice (a
- * session's sequence, an idempotency key), or when twice is as good as once: keep-alive and close-session; and
- * open-session, where a session that nobody heard of stays behind until it expires. False for bytes that are no command.
- */
-export function isRetrySafe(bytes: Uint8Array): boolean {
-  const reader = new MsgpackReader(bytes, 'request');
-  try {
-    const number = readType(reader);
-    return number < PUT || number === KEYED || reader.readUint('session') > 0;
-  } catch {
-    return false;
-  }
-}
-
 function begin(type: number, payloadBytes: number): void {
   writer.begin(payloadBytes + OVERHEAD_BYTES);
-  writer.array(ARITY[type] ?? 0);
+  writer.array(typeOf(type).fields);
   writer.uint(type);
-}
-
-function writeOrigin(origin: Origin): void {
-  checkOrigin(origin);
-  writer.uint(origin.session);
-  writer.uint(origin.sequence);
-  writer.uint(origin.lowestUnanswered);
-}
-
-function readType(reader: MsgpackReader): number {
-  const length = reader.readArrayHeader(ARITY[PUT], 'command');
-  const number = reader.readUint('command type');
-  if (number === 0 || ARITY[number] !== length)
-    reader.refuse(`no command has type ${number} and ${length} fields`);
-  return number;
-}
-
-function typeName(number: number): Command['type'] {
-  return TYPE_NAMES[number] ?? 'keyed';
 }
 
 function readCommand(reader: MsgpackReader): Command {
   switch (readType(reader)) {
-    case OPEN_SESSION:
+    case Type.OPEN_SESSION:
       return { type: 'open-session' };
-    case KEEP_ALIVE:
+    case Type.KEEP_ALIVE:
       return { type: 'keep-alive', session: reader.readUint('session') };
-    case CLOSE_SESSION:
+    case Type.CLOSE_SESSION:
       return { type: 'close-session', session: reader.readUint('session') };
-    case PUT: {
+    case Type.PUT: {
       const origin = readOrigin(reader);
       const key = readKey(reader);
       return { type: 'put', origin, key, value: reader.readBin('value', VALUE_BYTES_MAX) };
     }
-    case DELETE: {
+    case Type.DELETE: {
       const origin = readOrigin(reader);
       return { type: 'delete', origin, key: readKey(reader) };
     }
-    case DELETE_RANGE: {
+    case Type.DELETE_RANGE: {
       const origin = readOrigin(reader);
       const from = reader.readBin('from', KEY_BYTES_MAX);
       return { type: 'delete-range', origin, from, to: reader.readBin('to', KEY_BYTES_MAX) };
     }
+    case Type.OPEN_SESSION_BY:
+      return { type: 'open-session', principal: reader.readStr('principal', PRINCIPAL_BYTES_MAX) };
+    case Type.NOTED:
+      return readNoted(reader);
+    case Type.TXN:
+      return { type: 'txn', origin: readOrigin(reader), ...readTxn(reader) };
+    case Type.LEASE_GRANT: {
+      const origin = readOrigin(reader);
+      const ttlMs = reader.readUint('time to live');
+      checkTtl(ttlMs);
+      return { type: 'lease-grant', origin, ttlMs };
+    }
+    case Type.LEASE_REVOKE:
+      return { type: 'lease-revoke', origin: readOrigin(reader), lease: reader.readUint('lease') };
+    case Type.LEASE_KEEP_ALIVE:
+      return { type: 'lease-keep-alive', lease: reader.readUint('lease') };
+    case Type.EXPIRE_LEASES: {
+      const count = reader.readArrayHeader(EXPIRE_LEASES_MAX, 'leases');
+      const leases: number[] = [];
+      for (let i = 0; i < count; i += 1) leases.push(reader.readUint('lease'));
+      return { type: 'expire-leases', leases };
+    }
+    case Type.COMPACT:
+      return { type: 'compact', revision: reader.readUint('revision') };
+    case Type.SET_RETENTION: {
+      const origin = readOrigin(reader);
+      const keepRevisions = reader.readUint('revisions to keep');
+      return { type: 'set-retention', origin, keepRevisions, keepMs: reader.readUint('ms to keep') };
+    }
+    case Type.OUTCOME: {
+      const session = reader.readUint('session');
+      const sequence = reader.readUint('sequence');
+      checkOrigin({ session, sequence, lowestUnanswered: 1 });
+      return { type: 'outcome', session, sequence };
+    }
+    case Type.KEYED_OUTCOME:
+      return { type: 'keyed-outcome', idempotencyKey: readIdempotencyKey(reader) };
     default:
       return readKeyed(reader);
   }
 }
 
-function readKeyed(reader: MsgpackReader): Command {
-  const idempotencyKey = reader.readBin('idempotency key', IDEMPOTENCY_KEY_BYTES_MAX);
-  checkIdempotencyKey(idempotencyKey.length);
+function readNoted(reader: MsgpackReader): Command {
+  const principal = reader.readStr('principal', PRINCIPAL_BYTES_MAX);
+  const reason = reader.readStr('reason', REASON_BYTES_MAX);
   const command = reader.readBin('command', REQUEST_BYTES_MAX);
   // Before it is decoded: nesting must not be the sender's choice.
-  if (peekCommand(command).type === 'keyed') reader.refuse('a keyed command in a keyed one');
+  refuseNested(reader, command, ['noted', 'keyed']);
+  decodeCommand(command);
+  return { type: 'noted', principal, reason, command };
+}
+
+function readKeyed(reader: MsgpackReader): Command {
+  const idempotencyKey = readIdempotencyKey(reader);
+  const command = reader.readBin('command', REQUEST_BYTES_MAX);
+  refuseNested(reader, command, ['keyed']);
   decodeCommand(command);
   return { type: 'keyed', idempotencyKey, command };
-}
-
-function readKey(reader: MsgpackReader): Uint8Array {
-  const key = reader.readBin('key', KEY_BYTES_MAX);
-  if (key.length === 0) reader.refuse('a key has at least one byte');
-  return key;
-}
-
-function readOrigin(reader: MsgpackReader): Origin {
-  const session = reader.readUint('session');
-  const sequence = reader.readUint('sequence');
-  const lowestUnanswered = reader.readUint('lowest unanswered sequence');
-  if (session === 0 && sequence === 0 && lowestUnanswered === 0) return NO_ORIGIN;
-  const origin = { session, sequence, lowestUnanswered };
-  checkOrigin(origin);
-  return origin;
-}
-
-function checkOrigin({ session, sequence, lowestUnanswered }: Origin): void {
-  if (session === 0) {
-    if (sequence === 0 && lowestUnanswered === 0) return;
-    throw new KvdError('KVD_BAD_REQUEST', 'a sequence without a session');
-  }
-  if (lowestUnanswered < 1 || lowestUnanswered > sequence) {
-    throw new KvdError(
-      'KVD_BAD_REQUEST',
-      `sequence ${sequence} with ${lowestUnanswered} as the lowest unanswered`,
-    );
-  }
-}
-
-function checkIdempotencyKey(length: number): void {
-  if (length === 0) throw new KvdError('KVD_BAD_REQUEST', 'an idempotency key has at least one byte');
-  if (length > IDEMPOTENCY_KEY_BYTES_MAX) {
-    const message = `idempotency key: ${length} bytes, at most ${IDEMPOTENCY_KEY_BYTES_MAX} allowed`;
-    throw new KvdError('KVD_TOO_LARGE', message);
-  }
-}
-
-function checkSize(what: string, bytes: Uint8Array, max: number): void {
-  if (bytes.length <= max) return;
-  throw new KvdError('KVD_TOO_LARGE', `${what}: ${bytes.length} bytes, at most ${max} allowed`);
 }

@@ -49,6 +49,18 @@ export const ERRORS = {
   /** The client was closed, or its AbortSignal fired, before the request was sent. */
   KVD_CLOSED: meaning(503, 3, 'not-done', false),
   KVD_INTERNAL: meaning(500, 3, 'unknown', false),
+  /** A revision that the cluster has not reached. */
+  KVD_FUTURE_REVISION: meaning(400, 4, 'not-done', false),
+  /** It expired, was revoked, or never was. */
+  KVD_LEASE_NOT_FOUND: meaning(404, 1, 'not-done', false),
+  /** The value to add to is no decimal number of 64 bits, or would not be after. */
+  KVD_NOT_AN_INTEGER: meaning(409, 4, 'not-done', false),
+  /** Somebody asked what became of this operation, when nothing had: now nothing will. */
+  KVD_FENCED: meaning(409, 4, 'not-done', false),
+  /** The lock or the office is no longer held by the one who wrote. */
+  KVD_LOCK_LOST: meaning(409, 1, 'not-done', false),
+  /** A watcher did not take its events for too long. */
+  KVD_WATCH_TOO_SLOW: meaning(410, 3, 'not-done', false),
 } as const satisfies Record<string, ErrorMeaning>;
 
 export type ErrorCode = keyof typeof ERRORS;
@@ -60,6 +72,12 @@ export const ERROR_CODES = Object.keys(ERRORS) as ErrorCode[];
 export class KvdError extends Error {
   readonly code: ErrorCode;
   readonly outcome: Outcome;
+  /** Of a client's operation with an outcome that is unknown, where it has one: `SESSION.SEQUENCE`, to ask about. */
+  declare operationId?: string;
+  /** Of a watch that ended with KVD_COMPACTED: what was superseded at or below this revision is gone. */
+  declare compactRevision?: number;
+  /** Of a watch that ended: one from this revision on misses nothing that can still be had. */
+  declare resumeRevision?: number;
 
   constructor(code: ErrorCode, message: string, outcome: Outcome = ERRORS[code].outcome) {
     super(message);

@@ -1,9 +1,14 @@
 export * from './batch-codec.js';
 export * from './command-codec.js';
+export { checkKey, checkValue, NO_ORIGIN } from './command-fields.js';
+export { type CommandPeek, isRetrySafe, peekCommand } from './command-types.js';
 export type * from './commands.js';
 export * from './configuration-codec.js';
 export * from './errors.js';
 export { foundingMembers } from './founding.js';
+export { eventBytes, readNote, writeNote } from './history-codec.js';
+export * from './json.js';
+export { JsonObject, parseBase64, readArray, refuseAt } from './json-object.js';
 export * from './limits.js';
 export { MsgpackReader, type ReaderPurpose } from './msgpack-reader.js';
 export { MsgpackWriter } from './msgpack-writer.js';
@@ -17,7 +22,14 @@ export {
   encodeClientHello,
   encodeRequest,
   encodeResponse,
+  encodeUnwatch,
+  encodeWatch,
+  encodeWatchMessage,
   encodeWelcome,
   type ServerFrameHandler,
 } from './requests-codec.js';
-export { decodeResult, encodeResult } from './result-codec.js';
+export { prefixEnd } from './prefix.js';
+export { decodeResult, encodeResult, resultBytesHint } from './result-codec.js';
+export { parseInt64 } from './txn-codec.js';
+export { parseTxnJson, readTxnJson, type TxnParts } from './txn-json.js';
+export { ORIGIN_BYTES_MAX, withOrigin } from './with-origin.js';

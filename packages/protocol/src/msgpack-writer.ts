@@ -26,6 +26,11 @@ export class MsgpackWriter {
     this.reserve(bytesHint);
   }
 
+  /** Bytes written since begin. */
+  get length(): number {
+    return this.at - this.start;
+  }
+
   /** The message written since begin. */
   finish(): Uint8Array {
     const message = new Uint8Array(this.slab.buffer, this.slab.byteOffset + this.start, this.at - this.start);

@@ -24,8 +24,8 @@
  *     18  snapshotId, sequence, last, slot, [configuration at, …], records   snapshot-chunk
  *     19  snapshotId                                                      snapshot-gone
  *
- * Ballots, values, entries and configurations: configuration-codec.ts. Requests and responses: requests-codec.ts.
- * What does not fit this table is refused with KVD_BAD_FRAME, and the link is closed.
+ * Ballots, values, entries and configurations: configuration-codec.ts. Requests and responses: request-codec.ts,
+ * response-codec.ts. What does not fit this table is refused with KVD_BAD_FRAME, and the link is closed.
  */
 import type { Message } from '@kvd/paxos';
 import { readConfigurations, REPLICA_ID_MAX, writeConfigurations } from './configuration-codec.js';
@@ -42,7 +42,8 @@ import { messageBytesHint, readMessageFields, writeMessageFields } from './messa
 import { MsgpackReader } from './msgpack-reader.js';
 import { MsgpackWriter } from './msgpack-writer.js';
 import type { PeerEnvelope, PeerHello, PeerMessage } from './peer.js';
-import { readRequest, readVersion, requestBytesHint, writeRequest } from './requests-codec.js';
+import { readRequest, requestBytesHint, writeRequest } from './request-codec.js';
+import { readVersion } from './requests-codec.js';
 import { readResponse, responseBytesHint, writeResponse } from './response-codec.js';
 
 const HELLO = 0;

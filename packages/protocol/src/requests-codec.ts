@@ -5,31 +5,23 @@
  * Client to replica:
  *
  *     [1, protocolVersion, clusterId, name]        client-hello, once, first; clusterId is bin of 16 or 0 (any) bytes
- *     [2, requestId, request]                      requestId: 1 to 2^53 - 1, the client's choice
- *
- *     request    [1, timeoutMs, command]                                                   mutate
- *                [2, timeoutMs, consistency, key]                                          get
- *                [3, timeoutMs, consistency, from, to, limit, keysOnly, countOnly]         scan
- *     consistency: 0 linearizable, 1 stale
+ *     [2, requestId, request]                      requestId: 1 to 2^53 - 1, the client's choice; request-codec.ts
+ *     [3, watchId, from, to, fromRevision, previous]                watch; ids as of requests, but of their own
+ *     [4, watchId]                                 unwatch
  *
  * Replica to client:
  *
  *     [1, protocolVersion, clusterId, replicaId, leaderId, [[id, address], …]]             welcome
- *     [2, requestId, response]                     requestId 0: about the connection, which then closes
- *
- *     response   [1, result]                                                               result (result-codec.ts)
- *                [2, entry or nil, revision]                                               entry
- *                [3, [entry, …], count, next or nil, revision]                             page
- *                [4, code, message, outcome]           outcome: 0 not-done, 1 unknown      error
- *     entry      [key, value, createRevision, modRevision, version]
+ *     [2, requestId, response]                     response-codec.ts; requestId 0: about the connection, which then closes
+ *     [3, watchId, told]                           to a watcher (history-codec.ts)
  *
  * A request that is framed well but no good is handed over as invalid, and the rest of the message is read. What cannot
  * be framed ends the connection (KVD_BAD_FRAME). Another version is told from the first two fields of the first item,
  * which stay as they are in every version (KVD_PROTOCOL_VERSION).
  */
-import { decodeCommand } from './command-codec.js';
 import { KvdError } from './errors.js';
 import { cutText, encodeHandshake } from './handshake-encoder.js';
+import { readWatchMessage, watchMessageBytesHint, writeWatchMessage } from './history-codec.js';
 import { optionalIdentifierBytes, readOptionalIdentifier } from './identifier-codec.js';
 import {
   ADDRESS_BYTES_MAX,
@@ -38,12 +30,12 @@ import {
   KEY_BYTES_MAX,
   MEMBERS_MAX,
   PROTOCOL_VERSION,
-  REQUEST_BYTES_MAX,
-  TIMEOUT_MS_MAX,
+  RANGE_END_BYTES_MAX,
 } from './limits.js';
 import { MsgpackReader } from './msgpack-reader.js';
 import { MsgpackWriter } from './msgpack-writer.js';
-import type { ClientHello, Consistency, Request, Response, Welcome } from './requests.js';
+import { readRequest, requestBytesHint, writeRequest } from './request-codec.js';
+import type { ClientHello, Request, Response, WatchMessage, WatchRequest, Welcome } from './requests.js';
 import { readResponse, responseBytesHint, writeResponse } from './response-codec.js';
 
 const HELLO = 1;
@@ -51,9 +43,9 @@ const REQUEST = 2;
 const WELCOME = 1;
 const RESPONSE = 2;
 
-const MUTATE = 1;
-const GET = 2;
-const SCAN = 3;
+/** Either way. */
+const WATCH = 3;
+const UNWATCH = 4;
 
 /** What a later version may grow its hello to. */
 const HELLO_FIELDS_MAX = 15;
@@ -66,6 +58,8 @@ export interface ClientFrameHandler {
   onRequest(requestId: number, request: Request): void;
   /** To be answered with this error; KVD_BAD_REQUEST or KVD_TOO_LARGE. */
   onInvalidRequest(requestId: number, error: KvdError): void;
+  onWatch(watchId: number, request: WatchRequest): void;
+  onUnwatch(watchId: number): void;
 }
 
 /** Where the items of a replica's message go. */
@@ -73,6 +67,8 @@ export interface ServerFrameHandler {
   onWelcome(welcome: Welcome): void;
   /** `requestId` 0: about the connection, which then closes. The byte arrays are views on the message. */
   onResponse(requestId: number, response: Response): void;
+  /** The byte arrays are views on the message. */
+  onWatchMessage(watchId: number, message: WatchMessage): void;
 }
 
 const writer = new MsgpackWriter();
@@ -89,6 +85,35 @@ export function encodeRequest(requestId: number, request: Request): Uint8Array {
   writer.uint(REQUEST);
   writer.uint(requestId);
   writeRequest(writer, request);
+  return writer.finish();
+}
+
+export function encodeWatch(watchId: number, request: WatchRequest): Uint8Array {
+  writer.begin(request.from.length + request.to.length + OVERHEAD_BYTES);
+  writer.array(6);
+  writer.uint(WATCH);
+  writer.uint(watchId);
+  writer.bin(request.from);
+  writer.bin(request.to);
+  writer.uint(request.fromRevision);
+  writer.bool(request.previous);
+  return writer.finish();
+}
+
+export function encodeUnwatch(watchId: number): Uint8Array {
+  writer.begin();
+  writer.array(2);
+  writer.uint(UNWATCH);
+  writer.uint(watchId);
+  return writer.finish();
+}
+
+export function encodeWatchMessage(watchId: number, message: WatchMessage): Uint8Array {
+  writer.begin(watchMessageBytesHint(message));
+  writer.array(3);
+  writer.uint(WATCH);
+  writer.uint(watchId);
+  writeWatchMessage(writer, message);
   return writer.finish();
 }
 
@@ -129,7 +154,9 @@ export function decodeClientFrame(bytes: Uint8Array, handler: ClientFrameHandler
       if (readRequestItem(reader, handler)) continue;
       invalid += 1;
       if (invalid > INVALID_REQUESTS_PER_FRAME_MAX) reader.refuse('too many invalid requests in one message');
-    } else if (type === HELLO) handler.onHello(readHello(reader, length));
+    } else if (type === WATCH && length === 6) handler.onWatch(readWatchId(reader), readWatch(reader));
+    else if (type === UNWATCH && length === 2) handler.onUnwatch(readWatchId(reader));
+    else if (type === HELLO) handler.onHello(readHello(reader, length));
     else reader.refuse(`a client sends no item of type ${type} with ${length} fields`);
   }
 }
@@ -146,64 +173,12 @@ export function decodeServerFrame(bytes: Uint8Array, handler: ServerFrameHandler
     if (type === RESPONSE && length === 3) {
       const requestId = reader.readUint('request id');
       handler.onResponse(requestId, readResponse(reader));
+    } else if (type === WATCH && length === 3) {
+      const watchId = readWatchId(reader);
+      handler.onWatchMessage(watchId, readWatchMessage(reader));
     } else if (type === WELCOME) handler.onWelcome(readWelcome(reader, length));
     else reader.refuse(`a replica sends no item of type ${type} with ${length} fields`);
   }
-}
-
-export function writeRequest(out: MsgpackWriter, request: Request): void {
-  switch (request.type) {
-    case 'mutate':
-      out.array(3);
-      out.uint(MUTATE);
-      out.uint(request.timeoutMs);
-      out.bin(request.command);
-      return;
-    case 'get':
-      out.array(4);
-      out.uint(GET);
-      out.uint(request.timeoutMs);
-      writeConsistency(out, request.consistency);
-      out.bin(request.key);
-      return;
-    case 'scan':
-      out.array(8);
-      out.uint(SCAN);
-      out.uint(request.timeoutMs);
-      writeConsistency(out, request.consistency);
-      out.bin(request.from);
-      out.bin(request.to);
-      out.uint(request.limit);
-      out.bool(request.keysOnly);
-      out.bool(request.countOnly);
-      return;
-  }
-}
-
-/** @throws KvdError KVD_BAD_REQUEST or KVD_TOO_LARGE where the command is at fault, else as the reader's purpose says */
-export function readRequest(reader: MsgpackReader): Request {
-  const length = reader.readArrayHeader(8, 'request');
-  const type = reader.readUint('request type');
-  if (type === MUTATE && length === 3) {
-    const timeoutMs = readTimeout(reader);
-    const command = reader.readBin('command', REQUEST_BYTES_MAX);
-    decodeCommand(command);
-    return { type: 'mutate', timeoutMs, command };
-  }
-  if (type === GET && length === 4) {
-    const timeoutMs = readTimeout(reader);
-    const consistency = readConsistency(reader);
-    const key = reader.readBin('key', KEY_BYTES_MAX);
-    if (key.length === 0) reader.refuse('a key has at least one byte');
-    return { type: 'get', timeoutMs, consistency, key };
-  }
-  if (type === SCAN && length === 8) return readScan(reader);
-  return reader.refuse(`no request has type ${type} and ${length} fields`);
-}
-
-/** About how many bytes the request takes, so that large ones are written in one go. */
-export function requestBytesHint(request: Request): number {
-  return (request.type === 'mutate' ? request.command.length : 0) + OVERHEAD_BYTES;
 }
 
 /** The first item of a connection must be of our version; its first two fields are the same in all of them. */
@@ -236,15 +211,17 @@ function readRequestItem(reader: MsgpackReader, handler: ClientFrameHandler): bo
   return true;
 }
 
-function readScan(reader: MsgpackReader): Request {
-  const timeoutMs = readTimeout(reader);
-  const consistency = readConsistency(reader);
+function readWatchId(reader: MsgpackReader): number {
+  const watchId = reader.readUint('watch id');
+  if (watchId === 0) reader.refuse('a watch id is at least 1');
+  return watchId;
+}
+
+function readWatch(reader: MsgpackReader): WatchRequest {
   const from = reader.readBin('from', KEY_BYTES_MAX);
-  const to = reader.readBin('to', KEY_BYTES_MAX);
-  const limit = reader.readUint('limit');
-  const keysOnly = reader.readBool('keys only');
-  const countOnly = reader.readBool('count only');
-  return { type: 'scan', timeoutMs, consistency, from, to, limit, keysOnly, countOnly };
+  const to = reader.readBin('to', RANGE_END_BYTES_MAX);
+  const fromRevision = reader.readUint('from revision');
+  return { from, to, fromRevision, previous: reader.readBool('previous') };
 }
 
 function readHello(reader: MsgpackReader, length: number): ClientHello {
@@ -269,16 +246,4 @@ function readWelcome(reader: MsgpackReader, length: number): Welcome {
     members.push({ id, address: reader.readStr('address', ADDRESS_BYTES_MAX) });
   }
   return { type: 'welcome', protocolVersion, clusterId, replicaId, leaderId, members };
-}
-
-function readTimeout(reader: MsgpackReader): number {
-  return reader.readUint('timeout in ms', TIMEOUT_MS_MAX);
-}
-
-function writeConsistency(out: MsgpackWriter, consistency: Consistency): void {
-  out.uint(consistency === 'linearizable' ? 0 : 1);
-}
-
-function readConsistency(reader: MsgpackReader): Consistency {
-  return reader.readUint('consistency', 1) === 0 ? 'linearizable' : 'stale';
 }

@@ -1,18 +1,43 @@
 /**
- * The bytes of a response, nested in a client's frame and in a forward-reply between replicas. The table is in
- * requests-codec.ts. All refusals are by the reader's purpose; byte arrays are views on the input.
+ * The bytes of a response, nested in a client's frame and in a forward-reply between replicas; numbers are append only:
+ *
+ *     response   [1, result]                                                               result (result-codec.ts)
+ *                [2, entry or nil, revision]                                               entry
+ *                [3, [entry, …], count, next or nil, revision]                             page
+ *                [4, code, message, outcome]           outcome: 0 not-done, 1 unknown      error
+ *                [5, [[lease, ttlMs, remainingMs, [key, …]], …], more, revision]           leases
+ *                [6, [revision, …], position or nil, revision, compactRevision]            history (history-codec.ts)
+ *
+ * Entries: entry-codec.ts. All refusals are by the reader's purpose; byte arrays are views on the input.
  */
+import {
+  entryBytesHint,
+  readEntry,
+  readOptionalEntry,
+  writeEntry,
+  writeOptionalEntry,
+} from './entry-codec.js';
 import type { Outcome } from './errors.js';
-import { KEY_BYTES_MAX, MESSAGE_TEXT_BYTES_MAX, PAGE_ENTRIES_MAX, VALUE_BYTES_MAX } from './limits.js';
+import { historyBytesHint, readHistory, writeHistory } from './history-codec.js';
+import {
+  KEY_BYTES_MAX,
+  LEASE_KEYS_MAX,
+  LEASE_PAGE_MAX,
+  MESSAGE_TEXT_BYTES_MAX,
+  PAGE_ENTRIES_MAX,
+} from './limits.js';
 import type { MsgpackReader } from './msgpack-reader.js';
 import type { MsgpackWriter } from './msgpack-writer.js';
-import type { Entry, Response, ScanPage } from './requests.js';
-import { readErrorCode, readResult, writeErrorCode, writeResult } from './result-codec.js';
+import type { Entry } from './commands.js';
+import type { Lease, LeasesPage, Response, ScanPage } from './requests.js';
+import { readErrorCode, readResult, resultBytesHint, writeErrorCode, writeResult } from './result-codec.js';
 
 const RESULT = 1;
 const ENTRY = 2;
 const PAGE = 3;
 const ERROR = 4;
+const LEASES = 5;
+const HISTORY = 6;
 
 const OVERHEAD_BYTES = 64;
 
@@ -26,12 +51,19 @@ export function writeResponse(out: MsgpackWriter, response: Response): void {
     case 'entry':
       out.array(3);
       out.uint(ENTRY);
-      if (response.entry === null) out.nil();
-      else writeEntry(out, response.entry);
+      writeOptionalEntry(out, response.entry);
       out.uint(response.revision);
       return;
     case 'page':
       writePage(out, response);
+      return;
+    case 'leases':
+      writeLeases(out, response);
+      return;
+    case 'history':
+      out.array(5);
+      out.uint(HISTORY);
+      writeHistory(out, response);
       return;
     case 'error':
       out.array(4);
@@ -48,10 +80,12 @@ export function readResponse(reader: MsgpackReader): Response {
   const type = reader.readUint('response type');
   if (type === RESULT && length === 2) return { type: 'result', result: readResult(reader) };
   if (type === ENTRY && length === 3) {
-    const entry = reader.readNil() ? null : readEntry(reader);
+    const entry = readOptionalEntry(reader);
     return { type: 'entry', entry, revision: reader.readUint('revision') };
   }
   if (type === PAGE && length === 5) return readPage(reader);
+  if (type === LEASES && length === 4) return readLeases(reader);
+  if (type === HISTORY && length === 5) return readHistory(reader);
   if (type === ERROR && length === 4) {
     const code = readErrorCode(reader);
     const message = reader.readStr('message', MESSAGE_TEXT_BYTES_MAX);
@@ -63,16 +97,26 @@ export function readResponse(reader: MsgpackReader): Response {
 
 /** About how many bytes the response takes, so that large ones are written in one go. */
 export function responseBytesHint(response: Response): number {
-  if (response.type === 'entry' && response.entry !== null)
-    return entryBytesHint(response.entry) + OVERHEAD_BYTES;
-  if (response.type !== 'page') return OVERHEAD_BYTES;
-  let bytes = KEY_BYTES_MAX + OVERHEAD_BYTES;
-  for (const entry of response.entries) bytes += entryBytesHint(entry);
-  return bytes;
-}
-
-function entryBytesHint(entry: Entry): number {
-  return entry.key.length + entry.value.length + OVERHEAD_BYTES;
+  switch (response.type) {
+    case 'result':
+      return resultBytesHint(response.result) + OVERHEAD_BYTES;
+    case 'entry':
+      return (response.entry === null ? 0 : entryBytesHint(response.entry)) + OVERHEAD_BYTES;
+    case 'page': {
+      let bytes = KEY_BYTES_MAX + OVERHEAD_BYTES;
+      for (const entry of response.entries) bytes += entryBytesHint(entry);
+      return bytes;
+    }
+    case 'leases': {
+      let bytes = OVERHEAD_BYTES;
+      for (const { keys } of response.leases) for (const key of keys) bytes += key.length + OVERHEAD_BYTES;
+      return bytes;
+    }
+    case 'history':
+      return historyBytesHint(response);
+    case 'error':
+      return OVERHEAD_BYTES;
+  }
 }
 
 function writePage(out: MsgpackWriter, page: ScanPage): void {
@@ -95,20 +139,35 @@ function readPage(reader: MsgpackReader): ScanPage {
   return { type: 'page', entries, count, next, revision: reader.readUint('revision') };
 }
 
-function writeEntry(out: MsgpackWriter, entry: Entry): void {
-  out.array(5);
-  out.bin(entry.key);
-  out.bin(entry.value);
-  out.uint(entry.createRevision);
-  out.uint(entry.modRevision);
-  out.uint(entry.version);
+function writeLeases(out: MsgpackWriter, { leases, more, revision }: LeasesPage): void {
+  out.array(4);
+  out.uint(LEASES);
+  out.array(leases.length);
+  for (const { lease, ttlMs, remainingMs, keys } of leases) {
+    out.array(4);
+    out.uint(lease);
+    out.uint(ttlMs);
+    out.uint(remainingMs);
+    out.array(keys.length);
+    for (const key of keys) out.bin(key);
+  }
+  out.bool(more);
+  out.uint(revision);
 }
 
-function readEntry(reader: MsgpackReader): Entry {
-  reader.expectArray(5, 'entry');
-  const key = reader.readBin('key', KEY_BYTES_MAX);
-  const value = reader.readBin('value', VALUE_BYTES_MAX);
-  const createRevision = reader.readUint('create revision');
-  const modRevision = reader.readUint('mod revision');
-  return { key, value, createRevision, modRevision, version: reader.readUint('version') };
+function readLeases(reader: MsgpackReader): LeasesPage {
+  const count = reader.readArrayHeader(LEASE_PAGE_MAX, 'leases');
+  const leases: Lease[] = [];
+  for (let i = 0; i < count; i += 1) {
+    reader.expectArray(4, 'lease');
+    const lease = reader.readUint('lease');
+    const ttlMs = reader.readUint('time to live');
+    const remainingMs = reader.readUint('time left');
+    const keyCount = reader.readArrayHeader(LEASE_KEYS_MAX, 'keys');
+    const keys: Uint8Array[] = [];
+    for (let k = 0; k < keyCount; k += 1) keys.push(reader.readBin('key', KEY_BYTES_MAX));
+    leases.push({ lease, ttlMs, remainingMs, keys });
+  }
+  const more = reader.readBool('more');
+  return { type: 'leases', leases, more, revision: reader.readUint('revision') };
 }

@@ -1,10 +1,19 @@
 /** Generators of everything that the codecs carry, for fast-check. */
 import type { Ballot, Configuration, ConfigurationAt, LogEntry, Message, Value } from '@kvd/paxos';
 import fc from 'fast-check';
-import type { Command, CommandResult } from '../src/commands.js';
+import type {
+  Command,
+  CommandResult,
+  Compare,
+  Comparison,
+  Entry,
+  OperationOutcome,
+  TxnOperation,
+  TxnOperationResult,
+} from '../src/commands.js';
 import { ERROR_CODES } from '../src/errors.js';
 import type { PeerMessage } from '../src/peer.js';
-import type { Entry, Request, Response } from '../src/requests.js';
+import type { KvEvent, Lease, Request, Response, RevisionNote, WatchMessage } from '../src/requests.js';
 import { encodeCommand } from '../src/command-codec.js';
 
 /** Ordinary objects: fast-check's own record() makes some without a prototype. */
@@ -36,30 +45,136 @@ const origin = fc.oneof(
   })),
 );
 
-const plainCommand: fc.Arbitrary<Command> = fc.oneof(
-  record({ type: fc.constant('open-session' as const) }),
-  record({ type: fc.constant('keep-alive' as const), session: uint }),
-  record({ type: fc.constant('close-session' as const), session: uint }),
-  record({ type: fc.constant('put' as const), origin, key, value }),
-  record({ type: fc.constant('delete' as const), origin, key }),
-  record({ type: fc.constant('delete-range' as const), origin, from: bytes(0, 40), to: bytes(0, 40) }),
-);
+const ofType = <T extends string>(type: T) => fc.constant(type);
+const int64 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
+const comparison = fc.constantFrom<Comparison>('=', '!=', '<', '>');
 
-export const command: fc.Arbitrary<Command> = fc.oneof(
-  plainCommand,
+const compare: fc.Arbitrary<Compare> = fc.oneof(
+  record({ target: ofType('exists'), key, exists: fc.boolean() }),
+  record({ target: ofType('value'), key, comparison, value }),
   record({
-    type: fc.constant('keyed' as const),
-    idempotencyKey: bytes(1, 256),
-    command: plainCommand.map(encodeCommand),
+    target: fc.constantFrom('version', 'create-revision', 'mod-revision', 'lease'),
+    key,
+    comparison,
+    number: uint,
   }),
 );
 
+/** With keys of few bytes, so that operations meet. */
+export function operation(keys: fc.Arbitrary<Uint8Array>): fc.Arbitrary<TxnOperation> {
+  return fc.oneof(
+    record({ type: ofType('put'), key: keys, value, lease: uint }),
+    record({ type: ofType('add'), key: keys, delta: int64 }),
+    record({ type: ofType('delete'), key: keys }),
+    record({ type: ofType('delete-range'), from: keys, to: fc.oneof(keys, fc.constant(new Uint8Array())) }),
+    record({ type: ofType('get'), key: keys }),
+  );
+}
+
+/** One that changes no key twice: keys that begin with their index, ranges that begin with a byte above all of those. */
+const branch: fc.Arbitrary<TxnOperation[]> = fc.array(operation(key), { maxLength: 6 }).map((operations) => {
+  let ranges = 0;
+  return operations.flatMap((op, i): TxnOperation[] => {
+    if (op.type !== 'delete-range') return [{ ...op, key: Uint8Array.of(i, ...op.key) }];
+    ranges += 1;
+    if (ranges > 4) return [];
+    return [{ ...op, from: Uint8Array.of(100 + i, 0, ...op.from), to: Uint8Array.of(100 + i, 1, ...op.to) }];
+  });
+});
+
+const mutation: fc.Arbitrary<Command> = fc.oneof(
+  record({ type: ofType('put'), origin, key, value }),
+  record({ type: ofType('delete'), origin, key }),
+  record({ type: ofType('delete-range'), origin, from: bytes(0, 40), to: bytes(0, 40) }),
+  record({
+    type: ofType('txn'),
+    origin,
+    compares: fc.array(compare, { maxLength: 4 }),
+    success: branch,
+    failure: branch,
+  }),
+  record({ type: ofType('lease-grant'), origin, ttlMs: fc.integer({ min: 100, max: 366 * 86_400_000 }) }),
+  record({ type: ofType('lease-revoke'), origin, lease: uint }),
+  record({ type: ofType('set-retention'), origin, keepRevisions: uint, keepMs: uint }),
+);
+
+const plainCommand: fc.Arbitrary<Command> = fc.oneof(
+  { weight: 2, arbitrary: mutation },
+  {
+    weight: 1,
+    arbitrary: fc.oneof(
+      record({ type: ofType('open-session') }),
+      record({ type: ofType('open-session'), principal: text.filter((name) => name !== '') }),
+      record({ type: ofType('keep-alive'), session: uint }),
+      record({ type: ofType('close-session'), session: uint }),
+      record({ type: ofType('lease-keep-alive'), lease: uint }),
+      record({ type: ofType('expire-leases'), leases: fc.array(uint, { maxLength: 256 }) }),
+      record({ type: ofType('compact'), revision: uint }),
+      record({ type: ofType('outcome'), session: id, sequence: id }),
+      record({ type: ofType('keyed-outcome'), idempotencyKey: bytes(1, 256) }),
+    ),
+  },
+);
+
+const noted: fc.Arbitrary<Command> = record({
+  type: ofType('noted'),
+  principal: text,
+  reason: text,
+  command: mutation.map(encodeCommand),
+});
+
+export const command: fc.Arbitrary<Command> = fc.oneof(
+  { weight: 4, arbitrary: plainCommand },
+  { weight: 1, arbitrary: noted },
+  {
+    weight: 1,
+    arbitrary: record({
+      type: ofType('keyed'),
+      idempotencyKey: bytes(1, 256),
+      command: fc.oneof(plainCommand, noted).map(encodeCommand),
+    }),
+  },
+);
+
+const entry: fc.Arbitrary<Entry> = record({
+  key,
+  value,
+  createRevision: uint,
+  modRevision: uint,
+  version: uint,
+  lease: uint,
+});
+
+const operationResult: fc.Arbitrary<TxnOperationResult> = fc.oneof(
+  record({ type: ofType('put') }),
+  record({ type: ofType('added'), value: int64 }),
+  record({ type: ofType('deleted'), deleted: uint }),
+  record({ type: ofType('entry'), entry: fc.option(entry) }),
+);
+
+const appliedResult: fc.Arbitrary<CommandResult> = fc.oneof(
+  record({ type: ofType('put'), revision: uint }),
+  record({ type: ofType('deleted'), revision: uint, deleted: uint }),
+  record({ type: ofType('session'), session: uint }),
+  record({ type: ofType('done') }),
+  record({ type: ofType('error'), code: fc.constantFrom(...ERROR_CODES), message: text }),
+  record({
+    type: ofType('txn'),
+    revision: uint,
+    succeeded: fc.boolean(),
+    results: fc.array(operationResult, { maxLength: 5 }),
+  }),
+  record({ type: ofType('lease'), lease: uint, ttlMs: uint }),
+);
+
+const outcome: fc.Arbitrary<OperationOutcome> = fc.oneof(
+  record({ status: ofType('applied'), result: appliedResult }),
+  record({ status: fc.constantFrom('never' as const, 'answered' as const, 'forgotten' as const) }),
+);
+
 export const result: fc.Arbitrary<CommandResult> = fc.oneof(
-  record({ type: fc.constant('put' as const), revision: uint }),
-  record({ type: fc.constant('deleted' as const), revision: uint, deleted: uint }),
-  record({ type: fc.constant('session' as const), session: uint }),
-  record({ type: fc.constant('done' as const) }),
-  record({ type: fc.constant('error' as const), code: fc.constantFrom(...ERROR_CODES), message: text }),
+  { weight: 6, arbitrary: appliedResult },
+  { weight: 1, arbitrary: record({ type: ofType('outcome'), outcome }) },
 );
 
 export const batch = record({
@@ -111,8 +226,6 @@ export const logEntry: fc.Arbitrary<LogEntry> = record({
 });
 
 const digest = record({ slot: uint, hash: fc.constantFrom('', '0123456789abcdef') });
-const ofType = <T extends string>(type: T) => fc.constant(type);
-
 export const message: fc.Arbitrary<Message> = fc.oneof(
   record({ type: ofType('probe'), attempt: uint, ballot }),
   record({ type: ofType('probe-answer'), attempt: uint, granted: fc.boolean(), promised: ballot }),
@@ -144,28 +257,62 @@ export const message: fc.Arbitrary<Message> = fc.oneof(
 const consistency = fc.constantFrom('linearizable' as const, 'stale' as const);
 const timeoutMs = fc.nat(3_600_000);
 
+const range = { from: bytes(0, 40), to: bytes(0, 40) };
+const position = record({ revision: uint, index: uint });
+
 export const request: fc.Arbitrary<Request> = fc.oneof(
   record({ type: ofType('mutate'), timeoutMs, command: command.map(encodeCommand) }),
-  record({ type: ofType('get'), timeoutMs, consistency, key }),
+  record({ type: ofType('get'), timeoutMs, consistency, key, revision: uint }),
   record({
     type: ofType('scan'),
     timeoutMs,
     consistency,
-    from: bytes(0, 40),
-    to: bytes(0, 40),
+    ...range,
     limit: uint,
     keysOnly: fc.boolean(),
     countOnly: fc.boolean(),
+    revision: uint,
+    reverse: fc.boolean(),
   }),
+  record({ type: ofType('leases'), timeoutMs, consistency, lease: uint, after: uint }),
+  record({ type: ofType('history'), timeoutMs, consistency, ...range, start: position, limit: uint }),
 );
 
-const entry: fc.Arbitrary<Entry> = record({
-  key,
-  value,
-  createRevision: uint,
-  modRevision: uint,
-  version: uint,
+export const watchRequest = record({ ...range, fromRevision: uint, previous: fc.boolean() });
+
+const lease: fc.Arbitrary<Lease> = record({
+  lease: uint,
+  ttlMs: uint,
+  remainingMs: uint,
+  keys: fc.array(key, { maxLength: 4 }),
 });
+
+export const note: fc.Arbitrary<RevisionNote> = record({
+  wallMs: uint,
+  session: uint,
+  sequence: uint,
+  idempotencyKey: bytes(0, 256),
+  principal: text,
+  reason: text,
+});
+
+const event: fc.Arbitrary<KvEvent> = fc.oneof(
+  record({ type: ofType('put'), entry, previous: fc.option(entry) }),
+  record({ type: ofType('delete'), key, modRevision: uint, previous: fc.option(entry) }),
+);
+const events = fc.array(event, { maxLength: 4 });
+
+export const watchMessage: fc.Arbitrary<WatchMessage> = fc.oneof(
+  record({ type: ofType('created'), revision: uint }),
+  record({ type: ofType('events'), previous: uint, revision: uint, more: fc.boolean(), events }),
+  record({ type: ofType('progress'), revision: uint, behind: fc.boolean() }),
+  record({
+    type: ofType('ended'),
+    code: fc.constantFrom(...ERROR_CODES),
+    message: text,
+    resumeRevision: uint,
+  }),
+);
 
 export const response: fc.Arbitrary<Response> = fc.oneof(
   record({ type: ofType('result'), result }),
@@ -176,6 +323,19 @@ export const response: fc.Arbitrary<Response> = fc.oneof(
     count: uint,
     next: fc.option(key),
     revision: uint,
+  }),
+  record({
+    type: ofType('leases'),
+    leases: fc.array(lease, { maxLength: 4 }),
+    more: fc.boolean(),
+    revision: uint,
+  }),
+  record({
+    type: ofType('history'),
+    revisions: fc.array(record({ revision: uint, note, events }), { maxLength: 3 }),
+    next: fc.option(position),
+    revision: uint,
+    compactRevision: uint,
   }),
   record({
     type: ofType('error'),

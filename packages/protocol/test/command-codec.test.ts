@@ -3,7 +3,9 @@ import { decode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import t from 'tap';
 import { decodeBatch, encodeBatch, peekBatchTag } from '../src/batch-codec.js';
-import { decodeCommand, encodeCommand, isRetrySafe, NO_ORIGIN, peekCommand } from '../src/command-codec.js';
+import { decodeCommand, encodeCommand } from '../src/command-codec.js';
+import { NO_ORIGIN } from '../src/command-fields.js';
+import { isRetrySafe, peekCommand } from '../src/command-types.js';
 import type { Command } from '../src/commands.js';
 import { ERROR_CODES } from '../src/errors.js';
 import { BATCH_BYTES_MAX, BATCH_COMMANDS_MAX } from '../src/limits.js';
@@ -13,6 +15,20 @@ import { hex, holds, unhex, utf8 } from './frames.js';
 
 const origin = { session: 65_536, sequence: 3, lowestUnanswered: 2 };
 const put = (key: Uint8Array, value: Uint8Array): Command => ({ type: 'put', origin, key, value });
+
+t.test('the generated commands and results are of every type', async (t) => {
+  const seen = new Set<string>();
+  for (const c of fc.sample(command, 2_000)) {
+    seen.add(c.type);
+    assert.equal(peekCommand(encodeCommand(c)).type, c.type);
+  }
+  const commands =
+    'close-session compact delete delete-range expire-leases keep-alive keyed keyed-outcome lease-grant ' +
+    'lease-keep-alive lease-revoke noted open-session outcome put set-retention txn';
+  t.equal([...seen].sort().join(' '), commands);
+  const results = new Set(fc.sample(result, 2_000).map((r) => r.type));
+  t.equal([...results].sort().join(' '), 'deleted done error lease outcome put session txn');
+});
 
 t.test('commands, results and batches come back as they went', async (t) => {
   holds(
@@ -49,6 +65,20 @@ t.test('the bytes of each command, as the log keeps them', async (t) => {
     bytes({ type: 'keyed', idempotencyKey: utf8('k'), command: inner }),
     '9307c4016bc4089505000000c40161',
   );
+  t.equal(bytes({ type: 'open-session', principal: 'me' }), '9208a26d65');
+  t.equal(bytes({ type: 'open-session', principal: '' }), '9101', 'nobody in particular');
+  t.equal(
+    bytes({ type: 'noted', principal: 'me', reason: 'why', command: inner }),
+    '9409a26d65a3776879c4089505000000c40161',
+  );
+  t.equal(bytes({ type: 'lease-grant', origin, ttlMs: 1_000 }), '950bce000100000302cd03e8');
+  t.equal(bytes({ type: 'lease-revoke', origin: NO_ORIGIN, lease: 7 }), '950c00000007');
+  t.equal(bytes({ type: 'lease-keep-alive', lease: 7 }), '920d07');
+  t.equal(bytes({ type: 'expire-leases', leases: [7, 8] }), '920e920708');
+  t.equal(bytes({ type: 'compact', revision: 9 }), '920f09');
+  t.equal(bytes({ type: 'set-retention', origin: NO_ORIGIN, keepRevisions: 5, keepMs: 6 }), '96100000000506');
+  t.equal(bytes({ type: 'outcome', session: 5, sequence: 6 }), '93110506');
+  t.equal(bytes({ type: 'keyed-outcome', idempotencyKey: utf8('k') }), '9212c4016b');
 });
 
 t.test('another MessagePack implementation reads the same', async (t) => {
@@ -110,7 +140,7 @@ t.test('a command that is no good is a bad request', async (t) => {
     ['no bytes', ''],
     ['no array', '01'],
     ['an empty array', '90'],
-    ['a type of the future', '9208 01'],
+    ['a type of the future', '9213 01'],
     ['type 0', '9100'],
     ['too few fields', '9202'],
     ['one field too many', '920101'],
@@ -126,6 +156,14 @@ t.test('a command that is no good is a bad request', async (t) => {
     ['an empty idempotency key', '9307 c400 c402 9101'],
     ['a keyed command that holds garbage', '9307 c4016b c402 ffff'],
     ['a keyed command in a keyed one', '9307 c4016b c407 9307 c4016b c402 9101'],
+    ['a noted command in a noted one', '9409 a0 a0 c408 9409 a0 a0 c402 9101'],
+    ['a keyed command in a noted one', '9409 a0 a0 c408 9307 c4016b c402 9101'],
+    ['a noted command that holds garbage', '9409 a0 a0 c402 ffff'],
+    ['a lease of no time', '950b 000000 00'],
+    ['a lease of more than a year', '950b 000000 cf 0000007fffffffff'],
+    ['an outcome of no session', '9311 00 01'],
+    ['an outcome of no sequence', '9311 01 00'],
+    ['an outcome of an empty idempotency key', '9212 c400'],
   ] as const) {
     t.throws(() => decodeCommand(unhex(bytes)), badRequest, what);
   }
@@ -143,6 +181,14 @@ t.test('a command is looked at without being decoded', async (t) => {
     sequence: 3,
   });
   t.strictSame(peekCommand(unhex('9101')), { type: 'open-session', session: 0, sequence: 0 });
+  const noted = encodeCommand({
+    type: 'noted',
+    principal: 'me',
+    reason: '',
+    command: encodeCommand(put(utf8('a'), utf8('1'))),
+  });
+  t.strictSame(peekCommand(noted), { type: 'noted', session: 65_536, sequence: 3 }, 'of what is inside');
+  t.strictSame(peekCommand(unhex('93110506')), { type: 'outcome', session: 0, sequence: 0 });
   t.strictSame(peekCommand(unhex('920305')), { type: 'close-session', session: 5, sequence: 0 });
   t.throws(() => peekCommand(unhex('9200')), { code: 'KVD_BAD_REQUEST' });
 });
@@ -154,6 +200,12 @@ t.test('what may be proposed twice: what the state would notice, and what does n
   t.equal(isRetrySafe(encodeCommand({ type: 'keep-alive', session: 4 })), true);
   t.equal(isRetrySafe(encodeCommand({ type: 'open-session' })), true);
   t.equal(isRetrySafe(inner), false);
+  const noted = (c: Uint8Array) => encodeCommand({ type: 'noted', principal: '', reason: '', command: c });
+  t.equal(isRetrySafe(noted(inner)), false, 'as what is inside');
+  t.equal(isRetrySafe(noted(encodeCommand(put(utf8('a'), utf8('1'))))), true);
+  t.equal(isRetrySafe(encodeCommand({ type: 'lease-grant', origin: NO_ORIGIN, ttlMs: 1_000 })), false);
+  t.equal(isRetrySafe(encodeCommand({ type: 'lease-grant', origin, ttlMs: 1_000 })), true);
+  t.equal(isRetrySafe(encodeCommand({ type: 'outcome', session: 5, sequence: 6 })), true);
   t.equal(isRetrySafe(unhex('ff')), false);
 });
 
@@ -178,8 +230,30 @@ t.test('a batch holds its bounds', async (t) => {
   }
 });
 
+/** Of transactions and outcomes. */
+const BAD_RESULTS = [
+  '9406 01 c3 91 9105',
+  '9406 01 c3 91 92 02 a3302e35',
+  '9406 01 c3 dd ffffffff',
+  '9308 05 c0',
+  '9308 00 c0',
+  '9308 02 9104',
+  '9308 01 c0',
+  '9308 01 9308 02 c0',
+];
+
 t.test('a result that is none is a bad frame', async (t) => {
-  for (const bad of ['', '90', '9106', '9201', '930501', '9305 cc ff a0', '9104 00', '92 01 ff']) {
+  for (const bad of [
+    '',
+    '90',
+    '9106',
+    '9201',
+    '930501',
+    '9305 cc ff a0',
+    '9104 00',
+    '92 01 ff',
+    ...BAD_RESULTS,
+  ]) {
     t.throws(() => decodeResult(unhex(bad)), { code: 'KVD_BAD_FRAME' }, bad);
   }
 });

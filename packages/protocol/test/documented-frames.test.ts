@@ -11,6 +11,9 @@ import {
   encodePeerMessage,
   encodeRequest,
   encodeResponse,
+  encodeUnwatch,
+  encodeWatch,
+  encodeWatchMessage,
   encodeWelcome,
   ERROR_CODES,
   ERRORS,
@@ -35,7 +38,14 @@ const ballot = { counter: 3, replicaId: 1, incarnation: '0123456789abcdef0123456
 
 t.test('the example of a client that puts and gets', async (t) => {
   const members = [1, 2, 3].map((id) => ({ id, address: `127.0.0.1:${14_999 + id}` }));
-  const entry = { key: utf8('a'), value: utf8('1'), createRevision: 12, modRevision: 12, version: 1 };
+  const entry = {
+    key: utf8('a'),
+    value: utf8('1'),
+    createRevision: 12,
+    modRevision: 12,
+    version: 1,
+    lease: 0,
+  };
   const open = encodeCommand({ type: 'open-session' });
   const example: Record<string, Uint8Array> = {
     hello: encodeClientHello({ type: 'client-hello', protocolVersion: 1, clusterId: '', name: 'doc' }),
@@ -51,8 +61,25 @@ t.test('the example of a client that puts and gets', async (t) => {
     session: encodeResponse(1, { type: 'result', result: { type: 'session', session: 131_072 } }),
     put: encodeRequest(2, { type: 'mutate', timeoutMs: 5000, command: putCommand }),
     'its answer': encodeResponse(2, { type: 'result', result: { type: 'put', revision: 12 } }),
-    get: encodeRequest(3, { type: 'get', timeoutMs: 5000, consistency: 'linearizable', key: utf8('a') }),
+    get: encodeRequest(3, {
+      type: 'get',
+      timeoutMs: 5000,
+      consistency: 'linearizable',
+      key: utf8('a'),
+      revision: 0,
+    }),
     entry: encodeResponse(3, { type: 'entry', entry, revision: 12 }),
+    watch: encodeWatch(1, { from: utf8('a'), to: utf8('b'), fromRevision: 12, previous: false }),
+    created: encodeWatchMessage(1, { type: 'created', revision: 11 }),
+    events: encodeWatchMessage(1, {
+      type: 'events',
+      previous: 11,
+      revision: 12,
+      more: false,
+      events: [{ type: 'put', entry, previous: null }],
+    }),
+    progress: encodeWatchMessage(1, { type: 'progress', revision: 40, behind: false }),
+    unwatch: encodeUnwatch(1),
     error: encodeResponse(4, {
       type: 'error',
       code: 'KVD_UNAVAILABLE',

@@ -29,6 +29,8 @@ export function clientItems(frame: Uint8Array): unknown[] {
     onHello: (hello) => items.push(['hello', hello]),
     onRequest: (requestId, request) => items.push(['request', requestId, request]),
     onInvalidRequest: (requestId, error) => items.push(['invalid', requestId, error.code]),
+    onWatch: (watchId, request) => items.push(['watch', watchId, request]),
+    onUnwatch: (watchId) => items.push(['unwatch', watchId]),
   });
   return items;
 }
@@ -38,6 +40,7 @@ export function serverItems(frame: Uint8Array): unknown[] {
   decodeServerFrame(frame, {
     onWelcome: (welcome) => items.push(['welcome', welcome]),
     onResponse: (requestId, response) => items.push(['response', requestId, response]),
+    onWatchMessage: (watchId, message) => items.push(['told', watchId, message]),
   });
   return items;
 }

@@ -12,6 +12,9 @@ import {
   encodeClientHello,
   encodeRequest,
   encodeResponse,
+  encodeUnwatch,
+  encodeWatch,
+  encodeWatchMessage,
 } from '../src/requests-codec.js';
 import * as gen from './arbitraries.js';
 
@@ -116,8 +119,14 @@ function throwAt(frames: () => Uint8Array, decoders: readonly ((frame: Uint8Arra
 
 const sample = <T>(values: fc.Arbitrary<T>): T[] => fc.sample(values, { numRuns: 300, seed });
 const ignore = (): void => {};
-const clientFrames = { onHello: ignore, onRequest: ignore, onInvalidRequest: ignore };
-const serverFrames = { onWelcome: ignore, onResponse: ignore };
+const clientFrames = {
+  onHello: ignore,
+  onRequest: ignore,
+  onInvalidRequest: ignore,
+  onWatch: ignore,
+  onUnwatch: ignore,
+};
+const serverFrames = { onWelcome: ignore, onResponse: ignore, onWatchMessage: ignore };
 
 const suites = [
   {
@@ -126,6 +135,9 @@ const suites = [
       ...sample(gen.clientHello).map(encodeClientHello),
       ...sample(gen.request).map((request) => encodeRequest(9, request)),
       ...sample(gen.response).map((response) => encodeResponse(9, response)),
+      ...sample(gen.watchRequest).map((request) => encodeWatch(9, request)),
+      ...sample(gen.watchMessage).map((message) => encodeWatchMessage(9, message)),
+      encodeUnwatch(9),
     ],
     decoders: [
       (frame: Uint8Array) => decodeClientFrame(frame, clientFrames),

@@ -1,6 +1,6 @@
 /** What the owner of a replica (kvd, the simulator) hands to it and sees of it. */
 import type { ClusterId, MemberRole, ReplicaId, Slot } from '@kvd/paxos';
-import type { Request, Response, Revision } from '@kvd/protocol';
+import type { Request, Response, Revision, WatchMessage, WatchRequest } from '@kvd/protocol';
 import type { LogStore, Random, StateMachine, Trace, Transport } from './ports.js';
 
 /** The roles of a replica that can be killed and rebuilt on their own (chaos). */
@@ -9,6 +9,13 @@ export type PaxosRole = 'acceptor' | 'learner' | 'proposer';
 /** Where answers go: one per client connection, HTTP server or test. Called at most once per requestId. */
 export interface ReplySink {
   reply(requestId: number, response: Response): void;
+}
+
+/** Where watchers are told: one per client connection, or HTTP stream. */
+export interface WatchSink {
+  /** What waits to be sent to this client, of watches and of all else. */
+  readonly bufferedBytes: number;
+  tell(watchId: number, message: WatchMessage): void;
 }
 
 export interface ReplicaOptions {
@@ -65,6 +72,9 @@ export interface ReplicaStatus {
   readonly ready: boolean;
   readonly down: readonly PaxosRole[];
   readonly pendingRequests: number;
+  readonly watches: number;
+  /** Reads below this revision are refused: that history is compacted. */
+  readonly compactRevision: Revision;
   readonly members: readonly {
     readonly id: ReplicaId;
     readonly address: string;
@@ -104,6 +114,12 @@ export interface ReplicaApi {
   request(sink: ReplySink, requestId: number, request: Request): void;
   /** The sink is gone: forget what waits for it. */
   forgetSink(sink: ReplySink): void;
+  /** `watchId` is the client's choice, one at a time on a sink; the first message is `created` or `ended`. */
+  watch(sink: WatchSink, watchId: number, request: WatchRequest): void;
+  /** Tell no more; nothing is said about it. */
+  unwatch(sink: WatchSink, watchId: number): void;
+  /** The sink is gone: end its watches. */
+  forgetWatches(sink: WatchSink): void;
   status(): ReplicaStatus;
   /** Chaos: drop what the role holds in memory; it hears nothing until restoreRole, which rebuilds it from disk. */
   killRole(role: PaxosRole): void;

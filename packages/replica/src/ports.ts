@@ -17,7 +17,21 @@ import type {
   Slot,
   Value,
 } from '@kvd/paxos';
-import type { ClusterMs, CommandResult, Entry, Revision, ScanPage, ScanRequest } from '@kvd/protocol';
+import type {
+  ClusterMs,
+  CommandResult,
+  Entry,
+  GetRequest,
+  HistoryPage,
+  HistoryRequest,
+  LeaseId,
+  LeasesPage,
+  LeasesRequest,
+  Revision,
+  RevisionEvents,
+  ScanPage,
+  ScanRequest,
+} from '@kvd/protocol';
 
 export type Done<T> = (error: Error | null, result: T) => void;
 
@@ -66,10 +80,30 @@ export interface StateMachine {
    */
   apply(slot: Slot, value: Value): readonly CommandResult[];
 
+  /** Below this revision no read can be answered, and from the one above it on every change is known. */
+  readonly compactRevision: Revision;
+  /** How much history is to be kept; 0: no bound of that kind. */
+  readonly retention: { readonly keepRevisions: number; readonly keepMs: number };
+  /**
+   * What the slots applied since the last call did, in order; nothing unless `watchRevisions(true)` was said. After a
+   * reload, revisions that were taken before come again.
+   */
+  takeRevisions(): readonly RevisionEvents[];
+  watchRevisions(wanted: boolean): void;
+  /** Leases that have ended by `nowMs`, at most `max`, those that ended first first. */
+  dueLeases(nowMs: ClusterMs, max: number): readonly LeaseId[];
+
   /** From the write-back layer, the cache or the disk; a damaged record throws. */
   get(key: Uint8Array): Entry | null;
-  /** One page as of now; later applies do not show in it. */
+  /**
+   * Reads of the past. Errors: KvdError KVD_COMPACTED or KVD_FUTURE_REVISION, which are the reader's; any other is the
+   * state's. Later applies do not show in them.
+   */
+  getAt(request: GetRequest, done: Done<Entry | null>): void;
+  /** One page, as of now or of a revision. */
   scan(request: ScanRequest, done: Done<ScanPage>): void;
+  history(request: HistoryQuery, done: Done<HistoryPage>): void;
+  leases(request: LeasesRequest): LeasesPage;
 
   /** Freeze what is dirty as of now (ends at a slot's boundary) and return its slot; writeFrozen then writes it. */
   freeze(): Slot;
@@ -84,6 +118,11 @@ export interface StateMachine {
   reload(done: Done<void>): void;
   close(done: Done<void>): void;
 }
+
+export type HistoryQuery = Pick<HistoryRequest, 'from' | 'to' | 'start' | 'limit'> & {
+  /** With each event what the key had before. */
+  readonly previous: boolean;
+};
 
 export interface SnapshotReader {
   readonly slot: Slot;

@@ -3,6 +3,7 @@
  * (S7); stale ones are answered from the state as it is. All that arrive in one turn share one token.
  */
 import type { ConfirmedRead } from '@kvd/paxos';
+import { KvdError, type Request, type Response } from '@kvd/protocol';
 import type { Pending } from './pending.js';
 import type { StateMachine } from './ports.js';
 
@@ -70,24 +71,45 @@ export class Reads {
   }
 
   answer(pending: Pending): void {
-    const { request } = pending;
-    if (pending.answered || request.type === 'mutate') return;
-    if (request.type === 'scan') {
-      this.state.scan(request, (error, page) => {
-        if (error) this.fail(pending, error);
-        else pending.reply(page);
-      });
-      return;
-    }
+    if (pending.answered) return;
     try {
-      const entry = this.state.get(request.key);
-      pending.reply({ type: 'entry', entry, revision: this.state.revision });
+      this.read(pending, pending.request);
     } catch (error) {
       this.fail(pending, error as Error);
     }
   }
 
+  private read(pending: Pending, request: Request): void {
+    const { state } = this;
+    const reply = (error: Error | null, response: Response): void => {
+      if (error) this.fail(pending, error);
+      else pending.reply(response);
+    };
+    switch (request.type) {
+      case 'mutate':
+        return;
+      case 'get': {
+        const { revision } = state;
+        if (request.revision === 0)
+          return pending.reply({ type: 'entry', entry: state.get(request.key), revision });
+        return state.getAt(request, (error, entry) =>
+          reply(error, { type: 'entry', entry, revision: request.revision }),
+        );
+      }
+      case 'scan':
+        return state.scan(request, reply);
+      case 'leases':
+        return pending.reply(state.leases(request));
+      case 'history':
+        return state.history({ ...request, previous: true }, reply);
+    }
+  }
+
   private fail(pending: Pending, error: Error): void {
+    if (error instanceof KvdError) {
+      pending.fail(error.code, error.message);
+      return;
+    }
     pending.fail('KVD_STORAGE', `this replica could not read its state: ${error.message}`);
     this.onFailure(error);
   }

@@ -14,7 +14,7 @@ import type {
   ReplicaId,
 } from '@kvd/paxos';
 import { PaxosNode } from '@kvd/paxos';
-import type { CommandResult, PeerMessage, Request } from '@kvd/protocol';
+import type { CommandResult, PeerMessage, Request, WatchRequest } from '@kvd/protocol';
 import { decodePeerFrame, encodePeerMessage } from '@kvd/protocol';
 import type {
   PaxosRole,
@@ -24,10 +24,12 @@ import type {
   ReplicaPorts,
   ReplicaStatus,
   ReplySink,
+  WatchSink,
 } from './api.js';
 import { Batcher } from './batcher.js';
 import { CatchUp } from './catch-up.js';
 import { ClusterClock } from './cluster-clock.js';
+import { Housekeeper } from './housekeeper.js';
 import { LogDriver } from './log-driver.js';
 import type { Pending } from './pending.js';
 import type { TransportHandler } from './ports.js';
@@ -37,7 +39,10 @@ import { Router } from './router.js';
 import { StateKeeper } from './state-keeper.js';
 import { describeStatus } from './status.js';
 import { Tracer } from './tracer.js';
+import { WatchHub } from './watch-hub.js';
 
+/** What the leader proposes by itself is looked at again after so long. */
+const OWN_COMMAND_MS = 2_000;
 const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
 
 export class Replica implements ReplicaApi, TransportHandler {
@@ -48,11 +53,13 @@ export class Replica implements ReplicaApi, TransportHandler {
   readonly down = new Set<PaxosRole>();
   stopped = false;
   readonly keeper: StateKeeper;
+  readonly watches: WatchHub;
   private readonly batcher: Batcher;
   private readonly catchUp: CatchUp;
   private readonly clock: ClusterClock;
   private readonly reads: Reads;
   private readonly router: Router;
+  private readonly housekeeper: Housekeeper;
   private readonly tracer: Tracer;
   private readonly forwardSinks = new Map<ReplicaId, ReplySink>();
   private toSelf: Message[] = [];
@@ -108,6 +115,13 @@ export class Replica implements ReplicaApi, TransportHandler {
       this.routes(),
       1 + Math.floor(random() * 2 ** 48),
     );
+    this.watches = new WatchHub(state, this.tracer, {
+      tickMs: options.tickMs,
+      onStateFailure: (error) => this.keeper.onFailure(error),
+    });
+    this.housekeeper = new Housekeeper(state, options.tickMs, (command, done) =>
+      this.proposeOwn(command, done),
+    );
     this.keeper = new StateKeeper(options, ports, this.node, this.driver, this.tracer, {
       onApplied: (entry, results) => this.onApplied(entry, results),
       onSkipped: (slot) => {
@@ -115,6 +129,7 @@ export class Replica implements ReplicaApi, TransportHandler {
           this.router.retry(pending, 'its slot came with a snapshot');
         }
         this.noticeConfiguration();
+        this.watches.onStateReplaced();
       },
       onTrouble: (error) => this.onStateTrouble(error),
       onProgress: () => this.progress(),
@@ -138,9 +153,13 @@ export class Replica implements ReplicaApi, TransportHandler {
     if (this.stopped) return;
     this.wallMs = wallMs;
     this.node.step({ type: 'tick' });
-    if (this.node.isLeading) this.clock.tick(this.node.confirmedRound);
+    if (this.node.isLeading) {
+      this.clock.tick(this.node.confirmedRound);
+      if (this.node.isEstablished) this.housekeeper.tick(this.clock.read(this.ports.state.clusterMs));
+    }
     this.keeper.tick();
     this.router.tick();
+    this.watches.tick();
     this.drain();
   }
 
@@ -151,6 +170,18 @@ export class Replica implements ReplicaApi, TransportHandler {
 
   forgetSink(sink: ReplySink): void {
     this.router.forgetSink(sink);
+  }
+
+  watch(sink: WatchSink, watchId: number, request: WatchRequest): void {
+    this.watches.open(sink, watchId, request);
+  }
+
+  unwatch(sink: WatchSink, watchId: number): void {
+    this.watches.close(sink, watchId);
+  }
+
+  forgetWatches(sink: WatchSink): void {
+    this.watches.forget(sink);
   }
 
   onPeerFrame(from: Identity, bytes: Uint8Array): void {
@@ -245,6 +276,7 @@ export class Replica implements ReplicaApi, TransportHandler {
     if (!this.driver.hasFailed) this.keeper.flush();
     this.drain();
     this.router.failAll('KVD_UNAVAILABLE', 'the replica is stopping');
+    this.watches.endAll('KVD_UNAVAILABLE', 'the replica is stopping');
     this.finishStop();
   }
 
@@ -280,6 +312,7 @@ export class Replica implements ReplicaApi, TransportHandler {
       for (let ready = this.node.takeReady(); ready; ready = this.node.takeReady()) this.carryOut(ready);
       for (const message of this.takeToSelf()) this.stepSelf(message);
       this.keeper.pump();
+      this.watches.onRevisions();
       this.reads.pump();
       this.noticeLeader();
       this.noticeRollback();
@@ -393,6 +426,12 @@ export class Replica implements ReplicaApi, TransportHandler {
     return null;
   }
 
+  /** A command of the leader's own. `done`: its fate is known, or its time is over. */
+  private proposeOwn(command: Uint8Array, done: () => void): void {
+    const request = { type: 'mutate', timeoutMs: OWN_COMMAND_MS, command } as const;
+    this.router.request({ reply: done }, 0, request, true);
+  }
+
   private lead(pending: Pending): void {
     const { request } = pending;
     if (request.type !== 'mutate') this.reads.add(pending);
@@ -499,6 +538,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   private finishStop(): void {
     if (!this.stopping || this.stopped || this.keeper.isFlushing) return;
     this.stopped = true;
+    this.watches.stop();
     this.keeper.close();
     this.stopping();
   }

@@ -25,6 +25,8 @@ export function describeStatus(replica: Replica, pendingRequests: number): Repli
     ready: isReady(replica, leader),
     down: [...replica.down],
     pendingRequests,
+    watches: replica.watches.size,
+    compactRevision: state.compactRevision,
     members: membersOf(replica, node.history.latest?.configuration),
   };
 }

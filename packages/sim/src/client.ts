@@ -88,6 +88,7 @@ export class SimClient {
   onFrame(frame: Uint8Array): void {
     decodeServerFrame(frame, {
       onWelcome: () => undefined,
+      onWatchMessage: () => undefined,
       onResponse: (requestId, response) => {
         const attempt = this.attempts.get(requestId);
         if (attempt === undefined) return;
@@ -158,7 +159,7 @@ export class SimClient {
     const from = Buffer.from(keys[0] ?? '');
     const request: Request =
       operation.kind === 'get'
-        ? { type: 'get', timeoutMs, consistency: 'linearizable', key: from }
+        ? { type: 'get', timeoutMs, consistency: 'linearizable', key: from, revision: 0 }
         : {
             type: 'scan',
             timeoutMs,
@@ -168,6 +169,8 @@ export class SimClient {
             limit: 0,
             keysOnly: false,
             countOnly: false,
+            revision: 0,
+            reverse: false,
           };
     this.begun({
       request,

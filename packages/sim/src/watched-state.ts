@@ -2,7 +2,7 @@
 import type { Slot, Value } from '@kvd/paxos';
 import type { CommandResult } from '@kvd/protocol';
 import type { Done, SnapshotInstaller, StateMachine } from '@kvd/replica';
-import { WrappedState } from './wrapped-state.js';
+import { WrappedState } from '@kvd/replica';
 
 export interface StateObserver {
   /** Before the slot is applied. */

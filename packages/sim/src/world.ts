@@ -295,6 +295,8 @@ export class World {
           onInvalidRequest: (_, error) => {
             throw error;
           },
+          onWatch: () => undefined,
+          onUnwatch: () => undefined,
         });
       });
     });

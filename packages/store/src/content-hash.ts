@@ -6,6 +6,7 @@
  * change; the running hash is a chain over the slots. Both are two lanes of 32 bits.
  */
 import { crc32 } from 'node:zlib';
+import { sealedCrc } from './sealed.js';
 
 const TWO_TO_32 = 2 ** 32;
 
@@ -68,4 +69,15 @@ export function recordHash(key: Buffer, body: Uint8Array): Hash64 {
   hash.mix(key.length);
   hash.mix(hash.a);
   return hash;
+}
+
+/** Adds what a sealed record is to a hash over records as they lie on this disk. */
+export function addSealed(hash: Hash64, record: Buffer): void {
+  const crc = sealedCrc(record);
+  hash.add(crc, mixB(crc, record.length) >>> 0);
+}
+
+export function subtractSealed(hash: Hash64, record: Buffer): void {
+  const crc = sealedCrc(record);
+  hash.subtract(crc, mixB(crc, record.length) >>> 0);
 }

@@ -3,38 +3,43 @@
  * disk holds in each range of a batch; apply merges that with the layers as they are by then, earlier commands of the
  * same batch included.
  */
+import type { CommandResult } from '@kvd/protocol';
 import type { Done } from '@kvd/replica';
-import type { DeleteRange } from './batches.js';
-import { keyText } from './bytes.js';
+import { errorResult, type RangeDelete } from './batches.js';
+import { compareText, keyText } from './bytes.js';
 import { diskRange, overlayIn, type TextRange } from './key-range.js';
-import { hashA, hashB } from './kv-record.js';
+import type { KvRecord } from './kv-record.js';
 import type { OrderedStore } from './ordered-store.js';
 import { checkedPair } from './state-loader.js';
 import type { Layer } from './write-back.js';
 
-/** Keys that one range deletion may delete; over more it is refused and does nothing. */
+/** What one range deletion may delete; over more it is refused and does nothing. */
 export const DELETE_RANGE_KEYS_MAX = 100_000;
-/** Range deletions in one batch; the ones after them are refused as overloaded. */
+export const DELETE_RANGE_BYTES_MAX = 64 * 1024 * 1024;
+/** Range deletions in one batch; commands with the ones after them are refused as overloaded. */
 export const DELETE_RANGES_PER_BATCH_MAX = 16;
 
-/** A key to delete, and its part of the content hash. */
+/** A key to delete. */
 export interface Victim {
   readonly key: string;
-  readonly hashA: number;
-  readonly hashB: number;
+  readonly bytes: number;
+  /** Null: too much was loaded to keep it; look it up. */
+  readonly record: KvRecord | null;
 }
 
 /** What the disk held in the ranges of a batch when it was prepared, and the layers above it at that time. */
 export interface PreparedRanges {
-  readonly disk: ReadonlyMap<DeleteRange, readonly Victim[]>;
+  readonly disk: ReadonlyMap<RangeDelete, readonly Victim[]>;
+  /** More ranges than a batch may have: their commands are refused. */
+  readonly refused: ReadonlySet<RangeDelete>;
   /** Newest first. Between prepare and apply a flush may move them to the disk, where `disk` does not see them. */
   readonly layers: readonly Layer[];
 }
 
-export const NO_RANGES: PreparedRanges = { disk: new Map(), layers: [] };
+export const NO_RANGES: PreparedRanges = { disk: new Map(), refused: new Set(), layers: [] };
 
-export function textRange(command: DeleteRange): TextRange {
-  return { from: keyText(command.from), to: keyText(command.to) };
+export function textRange(range: RangeDelete): TextRange {
+  return { from: keyText(range.from), to: keyText(range.to) };
 }
 
 /**
@@ -45,16 +50,18 @@ export function loadRanges(
   store: OrderedStore,
   generation: number,
   layers: readonly Layer[],
-  ranges: readonly DeleteRange[],
-  commands: number,
+  all: readonly RangeDelete[],
+  changes: number,
   done: Done<PreparedRanges>,
 ): void {
-  const disk = new Map<DeleteRange, readonly Victim[]>();
+  const disk = new Map<RangeDelete, readonly Victim[]>();
+  const ranges = all.slice(0, DELETE_RANGES_PER_BATCH_MAX);
+  const refused = new Set(all.slice(DELETE_RANGES_PER_BATCH_MAX));
   const next = (index: number): void => {
     const command = ranges[index];
-    if (command === undefined) return done(null, { disk, layers });
+    if (command === undefined) return done(null, { disk, refused, layers });
     const range = textRange(command);
-    const victimsMax = overlayIn(range, layers).size + (ranges.length + 1) * DELETE_RANGE_KEYS_MAX + commands;
+    const victimsMax = overlayIn(range, layers).size + (ranges.length + 1) * DELETE_RANGE_KEYS_MAX + changes;
     loadVictims(store, generation, range, victimsMax, (error, victims) => {
       if (error !== null) return done(error, NO_RANGES);
       disk.set(command, victims);
@@ -64,14 +71,27 @@ export function loadRanges(
   next(0);
 }
 
-/** The keys that live in the range now: `layers` newest first, then what the disk held. */
-export function liveIn(range: TextRange, layers: readonly Layer[], disk: readonly Victim[]): Victim[] {
+/**
+ * The keys that live in the range now, in their order: `layers` newest first, then what the disk held; or why it is too
+ * much to delete at once.
+ */
+export function liveIn(
+  range: TextRange,
+  layers: readonly Layer[],
+  disk: readonly Victim[],
+): readonly Victim[] | Extract<CommandResult, { type: 'error' }> {
   const overlay = overlayIn(range, layers);
   const live = disk.filter(({ key }) => !overlay.has(key));
   for (const [key, record] of overlay) {
-    if (record !== null) live.push({ key, hashA: hashA(record), hashB: hashB(record) });
+    if (record !== null) live.push({ key, bytes: record.length, record });
   }
-  return live;
+  let bytes = 0;
+  for (const victim of live) bytes += victim.bytes;
+  if (live.length > DELETE_RANGE_KEYS_MAX || bytes > DELETE_RANGE_BYTES_MAX) {
+    const limit = `${DELETE_RANGE_KEYS_MAX} keys or ${DELETE_RANGE_BYTES_MAX} bytes`;
+    return errorResult('KVD_TOO_LARGE', `the range has more than ${limit}: delete it in parts`);
+  }
+  return live.sort((a, b) => compareText(a.key, b.key));
 }
 
 function loadVictims(
@@ -82,6 +102,7 @@ function loadVictims(
   done: Done<readonly Victim[]>,
 ): void {
   const victims: Victim[] = [];
+  let keptBytes = 0;
   const reader = store.range(diskRange(generation, range));
   const end = (error: Error | null): void => {
     reader.close();
@@ -93,7 +114,9 @@ function loadVictims(
       try {
         for (const pair of pairs) {
           const { key, record } = checkedPair(pair);
-          victims.push({ key: keyText(key), hashA: hashA(record), hashB: hashB(record) });
+          keptBytes += record.length;
+          const kept = keptBytes <= DELETE_RANGE_BYTES_MAX ? record : null;
+          victims.push({ key: keyText(key), bytes: record.length, record: kept });
         }
       } catch (thrown) {
         return end(thrown instanceof Error ? thrown : new Error(String(thrown)));

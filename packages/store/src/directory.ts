@@ -126,8 +126,8 @@ async function refuseIfLocked(disk: DirectoryDisk): Promise<void> {
 
 /** Foreign directories are refused, not set aside: they are somebody's. */
 function checkOwner(disk: DirectoryDisk, request: DirectoryRequest, identity: DirectoryIdentity): void {
-  if (identity.format > FORMAT_VERSION) {
-    const message = `${disk.name} has format ${identity.format}, this program knows ${FORMAT_VERSION} at most`;
+  if (identity.format !== FORMAT_VERSION) {
+    const message = `${disk.name} has format ${identity.format}, this program knows format ${FORMAT_VERSION}`;
     throw new DirectoryError('newer-format', message);
   }
   if (identity.replicaId !== request.replicaId) {

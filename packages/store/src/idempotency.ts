@@ -11,6 +11,8 @@ import {
   IDEMPOTENCY_TTL_MS,
   MsgpackReader,
   MsgpackWriter,
+  resultBytesHint,
+  TXN_KEPT_RESULT_BYTES_MAX,
 } from '@kvd/protocol';
 import { createHash } from 'node:crypto';
 import { keyBytes, keyText } from './bytes.js';
@@ -18,10 +20,15 @@ import { Hash64, recordHash } from './content-hash.js';
 import { damaged } from './errors.js';
 import type { StoreOp } from './ordered-store.js';
 import { decodeBody, seal, unseal } from './sealed.js';
-import { RESULT_BYTES_MAX } from './sessions.js';
 import { KIND_IDEMPOTENCY } from './state-records.js';
 
 const DIGEST_BYTES = 16;
+/** An encoded result: that of a transaction with its overhead. */
+const KEPT_RESULT_BYTES_MAX = 2 * TXN_KEPT_RESULT_BYTES_MAX;
+/** Of the results of transactions together; while there are more, another key is refused as overloaded. */
+const LARGE_BYTES_MAX = 64 * 1024 * 1024;
+/** Stands for the digest of every command. */
+const ANY_COMMAND = '0'.repeat(2 * DIGEST_BYTES);
 
 interface Kept {
   readonly createdMs: ClusterMs;
@@ -37,6 +44,7 @@ export class IdempotencyTable {
   /** In the order of creation, which is that of expiry. Keys as text. */
   private readonly kept = new Map<string, Kept>();
   private readonly dirty = new Set<string>();
+  private largeBytes = 0;
 
   get size(): number {
     return this.kept.size;
@@ -47,20 +55,34 @@ export class IdempotencyTable {
   }
 
   get isFull(): boolean {
-    return this.kept.size >= IDEMPOTENCY_KEYS_MAX;
+    return this.kept.size >= IDEMPOTENCY_KEYS_MAX || this.largeBytes >= LARGE_BYTES_MAX;
   }
 
   /** The result of the same command under this key, `conflict` for another command, undefined for a new key. */
   find(key: Uint8Array, command: Uint8Array): CommandResult | 'conflict' | undefined {
     const kept = this.kept.get(keyText(key));
     if (kept === undefined) return undefined;
-    return kept.digest === digestOf(command) ? kept.result : 'conflict';
+    return kept.digest === ANY_COMMAND || kept.digest === digestOf(command) ? kept.result : 'conflict';
+  }
+
+  /** The result under this key, whatever the command was. */
+  resultOf(key: Uint8Array): CommandResult | undefined {
+    return this.kept.get(keyText(key))?.result;
+  }
+
+  /** Keep `result` for every command that comes under this key. */
+  fence(key: Uint8Array, result: CommandResult, now: ClusterMs): void {
+    this.add(key, { createdMs: now, digest: ANY_COMMAND, result });
   }
 
   keep(key: Uint8Array, command: Uint8Array, result: CommandResult, now: ClusterMs): void {
+    this.add(key, { createdMs: now, digest: digestOf(command), result });
+  }
+
+  private add(key: Uint8Array, kept: Kept): void {
     const text = keyText(key);
-    const kept = { createdMs: now, digest: digestOf(command), result };
     this.kept.set(text, kept);
+    this.largeBytes += resultBytesHint(kept.result);
     this.dirty.add(text);
     const hash = hashOf(text, kept);
     this.hash.add(hash.a, hash.b);
@@ -70,6 +92,7 @@ export class IdempotencyTable {
     for (const [key, kept] of this.kept) {
       if (now - kept.createdMs < IDEMPOTENCY_TTL_MS) return;
       this.kept.delete(key);
+      this.largeBytes -= resultBytesHint(kept.result);
       this.dirty.add(key);
       const hash = hashOf(key, kept);
       this.hash.subtract(hash.a, hash.b);
@@ -95,6 +118,7 @@ export class IdempotencyTable {
     const kept = decodeBody(logical, body, decodeKept);
     const text = keyText(logical.subarray(1));
     this.kept.set(text, kept);
+    this.largeBytes += resultBytesHint(kept.result);
     const hash = hashOf(text, kept);
     this.hash.add(hash.a, hash.b);
   }
@@ -129,7 +153,7 @@ function decodeKept(bytes: Uint8Array): Kept {
   reader.expectArray(3, 'idempotency record');
   const createdMs = reader.readUint('creation');
   const digest = Buffer.from(reader.readBin('digest', DIGEST_BYTES)).toString('hex');
-  const result = decodeResult(reader.readBin('result', RESULT_BYTES_MAX));
+  const result = decodeResult(reader.readBin('result', KEPT_RESULT_BYTES_MAX));
   reader.end('idempotency record');
   return { createdMs, digest, result };
 }

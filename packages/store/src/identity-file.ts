@@ -6,7 +6,7 @@ import type { ClusterId, Identity } from '@kvd/paxos';
 import { crc32 } from 'node:zlib';
 import { damaged } from './errors.js';
 
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 
 export interface DirectoryIdentity extends Identity {
   readonly format: number;

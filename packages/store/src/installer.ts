@@ -65,11 +65,11 @@ export class StateInstaller implements SnapshotInstaller {
     }
     try {
       this.records.check(head);
+      this.records.finish();
     } catch (error) {
       return fail(asStoreError(error));
     }
     this.ended = true;
-    this.records.finish();
     this.target.commit({ ...head, generation: this.generation }, this.records, (error) => {
       if (error !== null) this.target.discard(this.generation);
       done(error, undefined);

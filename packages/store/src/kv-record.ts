@@ -6,7 +6,7 @@
  * The hash covers key, numbers and value. It is this record's part of the content hash, and its checksum on disk: it is
  * made of CRC-32s, so every burst of flipped bits up to 32 in key or value is noticed.
  */
-import type { Entry } from '@kvd/protocol';
+import type { Entry, LeaseId } from '@kvd/protocol';
 import { crc32 } from 'node:zlib';
 import { readU53, writeU53 } from './bytes.js';
 import { mixA, mixB } from './content-hash.js';
@@ -32,13 +32,14 @@ export function putRecord(
   value: Uint8Array,
   revision: number,
   before: KvRecord | null,
+  lease: LeaseId = 0,
 ): KvRecord {
   const record = Buffer.allocUnsafe(VALUE + value.length);
   record.writeUInt8(FORMAT, 0);
   writeU53(record, before === null ? revision : readU53(before, CREATE), CREATE);
   writeU53(record, revision, MOD);
   writeU53(record, before === null ? 1 : readU53(before, VERSION) + 1, VERSION);
-  writeU53(record, 0, LEASE);
+  writeU53(record, lease, LEASE);
   record.set(value, VALUE);
   writeHash(record, crc32(key), crc32(value));
   return record;
@@ -54,8 +55,13 @@ export function entryOf(key: Uint8Array, record: KvRecord, keysOnly = false): En
     createRevision: readU53(record, CREATE),
     modRevision: readU53(record, MOD),
     version: readU53(record, VERSION),
+    lease: readU53(record, LEASE),
   };
 }
+
+export const modRevisionOf = (record: KvRecord): number => readU53(record, MOD);
+export const leaseOf = (record: KvRecord): LeaseId => readU53(record, LEASE);
+export const valueOf = (record: KvRecord): Buffer => record.subarray(VALUE);
 
 /**
  * The record as read from disk or a snapshot.

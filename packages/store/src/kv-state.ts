@@ -5,14 +5,32 @@
  * It must never write a part of a slot, and never go on after an apply that failed half way.
  */
 import type { ConfigurationAt, Slot, Value } from '@kvd/paxos';
-import type { ClusterMs, CommandResult, Entry, Revision, ScanPage, ScanRequest } from '@kvd/protocol';
-import type { Done, SnapshotInstaller, SnapshotReader, StateMachine } from '@kvd/replica';
-import { type DecodedBatch, decodeSlot, type DeleteRange, rangeOf } from './batches.js';
+import {
+  type ClusterMs,
+  type CommandResult,
+  type Entry,
+  type GetRequest,
+  type HistoryPage,
+  type LeaseId,
+  type LeasesPage,
+  type LeasesRequest,
+  type Revision,
+  type RevisionEvents,
+  type ScanPage,
+  type ScanRequest,
+  TXN_OPERATIONS_MAX,
+} from '@kvd/protocol';
+import type { Done, HistoryQuery, SnapshotInstaller, SnapshotReader, StateMachine } from '@kvd/replica';
+import { type DecodedBatch, decodeSlot, rangesOf } from './batches.js';
 import { keyText } from './bytes.js';
-import { DELETE_RANGES_PER_BATCH_MAX, loadRanges, NO_RANGES, type PreparedRanges } from './delete-ranges.js';
+import { compactPage } from './compactor.js';
+import { loadRanges, NO_RANGES, type PreparedRanges } from './delete-ranges.js';
 import { asStoreError, StoreError } from './errors.js';
+import { type HistoryLayer, historyOps } from './history-buffer.js';
+import { checkRevision, entryAt, historyPage } from './history-reader.js';
 import { type InstallTarget, StateInstaller } from './installer.js';
 import { entryOf } from './kv-record.js';
+import type { LeaseTable } from './leases.js';
 import { StateModel } from './model.js';
 import { type KeyRange, type OrderedStore, type StoreOp } from './ordered-store.js';
 import { scanPage } from './scan.js';
@@ -30,6 +48,7 @@ import {
   sealFlush,
   sealStateHead,
   STATE_HEAD_KEY,
+  type Retention,
   type StateHead,
   stateKey,
 } from './state-records.js';
@@ -44,12 +63,14 @@ export const DEFAULT_STATE_OPTIONS: KvStateOptions = { cacheBytes: 32 * 1024 * 1
 
 /** Keys of a generation that nobody needs are deleted this many at a time. */
 const DISCARD_PAGE = 512;
-const NO_BATCH: DecodedBatch = { clusterMs: 0, commands: [] };
+const NO_BATCH: DecodedBatch = { clusterMs: 0, wallMs: 0, commands: [] };
 
 /** What a flush will write, as of a slot's end. */
 interface Frozen {
+  /** All but what is kept of the history, which the disk knows only then. */
   readonly head: StateHead;
   readonly layer: Layer;
+  readonly history: HistoryLayer;
   /** On logical keys. */
   readonly tables: readonly StoreOp[];
 }
@@ -69,6 +90,12 @@ export class KvState implements StateMachine {
   /** Number of the last flush written. */
   private flush: number;
   private lastGeneration: number;
+  /** As written last. */
+  private diskHead: StateHead;
+  private compacting = false;
+  /** Nothing can be compacted on disk before the compact revision is this one. */
+  private compactedUntil: Revision = 1;
+  private watched = false;
   private frozen: Frozen | null = null;
   private prepared: Prepared | null = null;
   /** Why nothing is flushed until a reload. */
@@ -84,8 +111,17 @@ export class KvState implements StateMachine {
     this.model = new StateModel(store, loaded, options.cacheBytes);
     this.flush = loaded.flush;
     this.lastGeneration = loaded.lastGeneration;
+    this.diskHead = loaded.head;
     this.durableThrough = loaded.head.appliedThrough;
     this.discardOthers();
+  }
+
+  get compactRevision(): Revision {
+    return this.model.compactRevision;
+  }
+
+  get retention(): Retention {
+    return this.model.retention;
   }
 
   get appliedThrough(): Slot {
@@ -114,25 +150,30 @@ export class KvState implements StateMachine {
   }
 
   get dirtyKeys(): number {
-    const { writeBack, sessions, idempotency } = this.model;
-    return writeBack.dirtyKeys + sessions.dirtySize + idempotency.dirtySize;
+    const { space, sessions, idempotency, leases } = this.model;
+    const keys = Math.max(space.writeBack.dirtyKeys, space.history.size);
+    return keys + sessions.dirtySize + idempotency.dirtySize + leases.dirtySize;
   }
 
   prepare(value: Value, done: Done<void>): boolean {
     const batch = value.type === 'batch' ? decodeSlot(value.bytes) : NO_BATCH;
     const prepared: Prepared = { value, batch, ranges: NO_RANGES };
     this.prepared = prepared;
-    const ranges: DeleteRange[] = [];
-    for (const command of batch.commands) {
-      const range = rangeOf(command);
-      if (range !== null && ranges.length < DELETE_RANGES_PER_BATCH_MAX) ranges.push(range);
-    }
+    const ranges = batch.commands.flatMap((command) => rangesOf(command));
     if (ranges.length === 0) return true;
-    const { generation, writeBack } = this.model;
-    loadRanges(this.store, generation, writeBack.layers(), ranges, batch.commands.length, (error, loaded) => {
-      prepared.ranges = loaded;
-      done(error, undefined);
-    });
+    const { generation, space } = this.model;
+    const layers = space.writeBack.layers();
+    loadRanges(
+      this.store,
+      generation,
+      layers,
+      ranges,
+      changesMax(batch, this.model.leases),
+      (error, loaded) => {
+        prepared.ranges = loaded;
+        done(error, undefined);
+      },
+    );
     return false;
   }
 
@@ -151,25 +192,63 @@ export class KvState implements StateMachine {
   }
 
   get(key: Uint8Array): Entry | null {
-    const record = this.model.lookup(keyText(key));
+    const record = this.model.space.lookup(keyText(key));
     return record === null ? null : entryOf(key, record);
   }
 
+  getAt({ key, revision }: GetRequest, done: Done<Entry | null>): void {
+    entryAt(this.store, this.model, key, revision, done);
+  }
+
   scan(request: ScanRequest, done: Done<ScanPage>): void {
-    const { generation, writeBack, revision } = this.model;
-    scanPage({ store: this.store, generation, layers: writeBack.layers(), revision }, request, done);
+    const { model } = this;
+    const { generation, space, revision } = model;
+    const page = (): void => {
+      const { history, writeBack } = space;
+      const layers = writeBack.layers();
+      scanPage({ store: this.store, generation, layers, history, revision }, request, (error, found) => {
+        done(error ?? (request.revision === 0 ? null : refusal(model, request.revision)), found);
+      });
+    };
+    const refused = request.revision === 0 ? null : refusal(model, request.revision);
+    if (refused === null) page();
+    else this.store.defer(() => done(refused, { ...NO_PAGE, revision }));
+  }
+
+  history(query: HistoryQuery, done: Done<HistoryPage>): void {
+    historyPage(this.store, this.model, query, done);
+  }
+
+  leases({ lease, after }: LeasesRequest): LeasesPage {
+    return this.model.leases.page(lease, after, this.model.clusterMs, this.model.revision);
+  }
+
+  dueLeases(nowMs: ClusterMs, max: number): readonly LeaseId[] {
+    return this.model.leases.due(nowMs, max);
+  }
+
+  watchRevisions(wanted: boolean): void {
+    this.watched = wanted;
+    this.model.space.watchRevisions(wanted);
+  }
+
+  takeRevisions(): readonly RevisionEvents[] {
+    return this.model.space.takeRevisions();
   }
 
   freeze(): Slot {
     if (this.frozen === null && this.broken === null) {
-      const head = this.model.head();
-      const layer = this.model.writeBack.freeze();
+      const { space } = this.model;
+      const head = this.model.head(this.diskHead.kept);
+      const layer = space.writeBack.freeze();
+      const history = space.history.freeze();
       const number = this.flush + 1;
       const tables = [
         ...this.model.idempotency.takeChanges(number),
         ...this.model.sessions.takeChanges(number),
+        ...this.model.leases.takeChanges(number),
       ];
-      this.frozen = { head, layer, tables };
+      this.frozen = { head, layer, history, tables };
     }
     return this.frozen?.head.appliedThrough ?? this.durableThrough;
   }
@@ -178,6 +257,7 @@ export class KvState implements StateMachine {
     this.queue.run((release) => {
       this.flushFrozen((error) => {
         release();
+        if (error === null) this.compactMore();
         done(error, undefined);
       });
     });
@@ -267,6 +347,10 @@ export class KvState implements StateMachine {
 
   private adopt(loaded: LoadedState): void {
     this.model = new StateModel(this.store, loaded, this.options.cacheBytes);
+    this.model.space.watchRevisions(this.watched);
+    this.diskHead = loaded.head;
+    this.compacting = false;
+    this.compactedUntil = 1;
     this.flush = loaded.flush;
     this.lastGeneration = Math.max(loaded.lastGeneration, this.lastGeneration);
     this.durableThrough = loaded.head.appliedThrough;
@@ -289,11 +373,17 @@ export class KvState implements StateMachine {
     const prefix = generationPrefix(frozen.head.generation);
     const ops: StoreOp[] = [];
     for (const [key, value] of frozen.layer) ops.push({ key: kvKey(prefix, key), value });
-    for (const { key, value } of frozen.tables)
+    const history = historyOps(frozen.history, this.flush + 1);
+    for (const { key, value } of [...frozen.tables, ...history.ops])
       ops.push({ key: stateKey(frozen.head.generation, key), value });
-    this.writeHead(frozen.head, ops, (error) => {
+    const { kept } = this.diskHead;
+    const hash = kept.hash.clone();
+    hash.add(history.hash.a, history.hash.b);
+    const head = { ...frozen.head, kept: { ...kept, records: kept.records + history.ops.length, hash } };
+    this.writeHead(head, ops, (error) => {
       if (error === null) {
-        this.model.writeBack.thaw();
+        this.model.space.writeBack.thaw();
+        this.model.space.history.thaw();
         this.durableThrough = frozen.head.appliedThrough;
         this.frozen = null;
       }
@@ -308,8 +398,10 @@ export class KvState implements StateMachine {
     ops.push({ key: flushKey(number), value: sealFlush(number, head.appliedThrough, ops.length) });
     if (number > MARKERS_KEPT) ops.push({ key: flushKey(number - MARKERS_KEPT), value: null });
     this.store.batch(ops, (error) => {
-      if (error === null) this.flush = number;
-      else this.poison = asStoreError(error);
+      if (error === null) {
+        this.flush = number;
+        this.diskHead = head;
+      } else this.poison = asStoreError(error);
       done(this.poison);
     });
   }
@@ -329,11 +421,40 @@ export class KvState implements StateMachine {
       }
       this.writeHead(head, [], (error) => {
         if (error === null) {
-          const { sessions, idempotency } = records;
-          this.adopt({ head, flush: this.flush, sessions, idempotency, lastGeneration: head.generation });
+          const { sessions, idempotency, leases } = records;
+          const { flush } = this;
+          this.adopt({ head, flush, sessions, idempotency, leases, lastGeneration: head.generation });
         }
         release();
         done(error, undefined);
+      });
+    });
+  }
+
+  /**
+   * Removes what is compacted, a page at a time, each in a synced batch of its own between flushes. What was applied and
+   * is not flushed yet is left alone: only the compaction that the disk knows of counts.
+   */
+  private compactMore(): void {
+    if (this.compacting || this.diskHead.compactRevision < this.compactedUntil) return;
+    this.compacting = true;
+    const { epoch } = this;
+    this.queue.run((release) => {
+      const end = (error: Error | null): void => {
+        release();
+        if (epoch !== this.epoch) return;
+        this.compacting = false;
+        if (error instanceof StoreError && error.kind === 'damaged') this.broken = error;
+        if (error === null) this.compactMore();
+      };
+      const refused =
+        epoch === this.epoch ? (this.broken ?? this.poison) : new StoreError('closed', 'replaced');
+      if (refused !== null) return this.store.defer(() => end(refused));
+      compactPage(this.store, this.diskHead, (error, page) => {
+        if (error !== null || epoch !== this.epoch) return end(error ?? new StoreError('closed', 'replaced'));
+        this.compactedUntil = page.doneUntil;
+        if (page.ops.length === 0) return end(null);
+        this.writeHead({ ...this.diskHead, kept: page.kept }, page.ops, end);
       });
     });
   }
@@ -359,6 +480,32 @@ export class KvState implements StateMachine {
     };
     step();
   }
+}
+
+const NO_PAGE: ScanPage = { type: 'page', entries: [], count: 0, next: null, revision: 0 };
+
+/** Why a read of the past cannot be answered, if so: the reader's error. */
+function refusal(model: StateModel, revision: Revision): Error | null {
+  try {
+    checkRevision(model, revision);
+    return null;
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+/** Keys that the commands of a batch can take away or add, besides its range deletions. */
+function changesMax({ commands }: DecodedBatch, leases: LeaseTable): number {
+  const keysOf = (lease: LeaseId): number => leases.get(lease)?.keys.size ?? 0;
+  let changes = commands.length * TXN_OPERATIONS_MAX;
+  for (const decoded of commands) {
+    const inner = decoded.type === 'keyed' ? decoded.inner : decoded;
+    if (inner.type !== 'plain') continue;
+    if (inner.command.type === 'lease-revoke') changes += keysOf(inner.command.lease);
+    if (inner.command.type === 'expire-leases')
+      for (const lease of inner.command.leases) changes += keysOf(lease);
+  }
+  return changes;
 }
 
 /** Stands in for the result of an openSnapshot that failed. */

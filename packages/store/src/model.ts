@@ -1,114 +1,136 @@
 /**
  * The key-value state as a pure function of the log (DESIGN 6 and 7): what each command does, exactly once, with
- * revisions, sessions, idempotency keys, configurations and hashes. Reads nothing but itself and its disk's cold keys;
- * never writes to disk, knows no clock but the cluster's.
+ * revisions, sessions, idempotency keys, leases, configurations and hashes. Reads nothing but itself and its disk's cold
+ * keys; never writes to disk, knows no clock but the cluster's.
  */
 import type { ConfigurationAt, Slot, Value } from '@kvd/paxos';
-import type { ClusterMs, Command, CommandResult, Origin, Revision } from '@kvd/protocol';
-import { type Decoded, type DecodedBatch, type DeleteRange, errorResult } from './batches.js';
+import {
+  type ClusterMs,
+  type Command,
+  type CommandResult,
+  type LeaseId,
+  type Origin,
+  type Revision,
+  type RevisionNote,
+  resultBytesHint,
+  type TxnCommand,
+  TXN_KEPT_RESULT_BYTES_MAX,
+  TXN_RESULT_BYTES_MAX,
+} from '@kvd/protocol';
+import { type Decoded, type DecodedBatch, errorResult, type PlainCommand, rangesOf } from './batches.js';
 import { keyText } from './bytes.js';
 import { addConfiguration, trimConfigurations } from './configurations.js';
 import type { Hash64 } from './content-hash.js';
-import {
-  DELETE_RANGE_KEYS_MAX,
-  DELETE_RANGES_PER_BATCH_MAX,
-  liveIn,
-  type PreparedRanges,
-  textRange,
-} from './delete-ranges.js';
+import { liveIn, type PreparedRanges, textRange } from './delete-ranges.js';
 import type { IdempotencyTable } from './idempotency.js';
-import { checkRecord, hashA, hashB, type KvRecord, putRecord } from './kv-record.js';
+import { type Change, KeySpace } from './key-space.js';
+import { putRecord } from './kv-record.js';
+import type { LeaseTable } from './leases.js';
 import type { OrderedStore } from './ordered-store.js';
-import type { SessionTable } from './sessions.js';
+import type { Session, SessionTable } from './sessions.js';
 import type { LoadedState } from './state-loader.js';
-import { generationPrefix, kvKey, type StateHead, userKey } from './state-records.js';
-import { WriteBack } from './write-back.js';
+import type { KeptHistory, Retention, StateHead } from './state-records.js';
+import { isFailure, type LiveIn, noLease, runTxn } from './txn.js';
 
 /** A slot holds fewer commands than this, so slot * this + index names a command for good. */
 const COMMANDS_PER_SLOT = 2 ** 16;
 const DONE: CommandResult = { type: 'done' };
+const NO_KEY = new Uint8Array(0);
+/** Under which the fence of an operation is kept: nobody's command has this error as its own. */
+const FENCED = errorResult(
+  'KVD_FENCED',
+  'it was asked what became of this, when nothing had: now nothing will',
+);
 
 type Mutation = Extract<Command, { readonly origin: Origin }>;
 
+/** Where and for whom a command is run. */
+interface Call {
+  /** Slot and place in the batch, as one number. */
+  readonly position: number;
+  readonly wallMs: number;
+  readonly ranges: PreparedRanges;
+  readonly idempotencyKey: Uint8Array;
+  readonly principal: string;
+  readonly reason: string;
+}
+
 export class StateModel {
   readonly generation: number;
-  readonly writeBack: WriteBack;
+  readonly space: KeySpace;
   readonly sessions: SessionTable;
   readonly idempotency: IdempotencyTable;
+  readonly leases: LeaseTable;
   appliedThrough: Slot;
-  revision: Revision;
   clusterMs: ClusterMs;
+  compactRevision: Revision;
+  retention: Retention;
   configurations: readonly ConfigurationAt[];
   readonly runningHash: Hash64;
-  /** The key-value records' part of the content hash. */
-  private readonly kvHash: Hash64;
-  private keys: number;
-  private readonly store: OrderedStore;
-  private readonly prefix: Buffer;
-  private rangesInSlot = 0;
 
   constructor(store: OrderedStore, loaded: LoadedState, cacheBytes: number) {
-    const { head, sessions, idempotency } = loaded;
-    this.store = store;
+    const { head, sessions, idempotency, leases } = loaded;
     this.generation = head.generation;
-    this.prefix = generationPrefix(head.generation);
-    this.writeBack = new WriteBack(cacheBytes);
     this.sessions = sessions;
     this.idempotency = idempotency;
+    this.leases = leases;
+    this.space = new KeySpace(store, head, leases, cacheBytes);
+    for (const { hash } of [sessions, idempotency, leases]) this.space.hash.subtract(hash.a, hash.b);
     this.appliedThrough = head.appliedThrough;
-    this.revision = head.revision;
     this.clusterMs = head.clusterMs;
+    this.compactRevision = head.compactRevision;
+    this.retention = head.retention;
     this.configurations = head.configurations;
     this.runningHash = head.runningHash.clone();
-    this.keys = head.keys;
-    this.kvHash = head.contentHash.clone();
-    this.kvHash.subtract(sessions.hash.a, sessions.hash.b);
-    this.kvHash.subtract(idempotency.hash.a, idempotency.hash.b);
+  }
+
+  get revision(): Revision {
+    return this.space.revision;
   }
 
   contentHash(): Hash64 {
-    const hash = this.kvHash.clone();
-    hash.add(this.sessions.hash.a, this.sessions.hash.b);
-    hash.add(this.idempotency.hash.a, this.idempotency.hash.b);
-    return hash;
+    const sum = this.space.hash.clone();
+    for (const { hash } of [this.sessions, this.idempotency, this.leases]) sum.add(hash.a, hash.b);
+    return sum;
   }
 
-  /** Everything that is one value, as of now. */
-  head(): StateHead {
-    const { generation, appliedThrough, revision, clusterMs, keys, configurations } = this;
-    const runningHash = this.runningHash.clone();
-    const contentHash = this.contentHash();
+  /** Everything that is one value, as of now; `kept` is the disk's. */
+  head(kept: KeptHistory): StateHead {
+    const { generation, appliedThrough, revision, clusterMs, configurations, compactRevision, retention } =
+      this;
     return {
       generation,
       appliedThrough,
       revision,
       clusterMs,
-      runningHash,
-      contentHash,
-      keys,
+      runningHash: this.runningHash.clone(),
+      contentHash: this.contentHash(),
+      keys: this.space.keys,
       configurations,
+      compactRevision,
+      retention,
+      kept,
     };
-  }
-
-  /** The record of a key; null: absent. @throws StoreError damaged */
-  lookup(key: string): KvRecord | null {
-    const known = this.writeBack.get(key);
-    if (known !== undefined) return known;
-    const diskKey = kvKey(this.prefix, key);
-    const stored = this.store.get(diskKey);
-    const record = stored === undefined ? null : checkRecord(userKey(diskKey), stored);
-    this.writeBack.remember(key, record);
-    return record;
   }
 
   /** S6: the caller makes sure that slots come in order. `batch` is what the value holds, if it holds one. */
   apply(slot: Slot, value: Value, batch: DecodedBatch, ranges: PreparedRanges): readonly CommandResult[] {
-    this.rangesInSlot = 0;
     if (value.type === 'configuration') {
       this.configurations = addConfiguration(this.configurations, slot, value.configuration);
     }
     this.advanceClock(batch.clusterMs);
-    const results = batch.commands.map((command, index) => this.run(command, slot, index, ranges));
+    const { wallMs } = batch;
+    const results = batch.commands.map((command, index) => {
+      const position = slot * COMMANDS_PER_SLOT + index;
+      return this.run(command, {
+        position,
+        wallMs,
+        ranges,
+        idempotencyKey: NO_KEY,
+        principal: '',
+        reason: '',
+      });
+    });
     this.appliedThrough = slot;
     this.configurations = trimConfigurations(this.configurations, slot);
     this.chain(slot);
@@ -127,26 +149,34 @@ export class StateModel {
   private chain(slot: Slot): void {
     const content = this.contentHash();
     const latest = this.configurations.at(-1)?.slot ?? 0;
-    for (const value of [slot, this.revision, this.clusterMs, content.a, content.b, latest])
+    const { keepRevisions, keepMs } = this.retention;
+    const { revision, clusterMs, compactRevision } = this;
+    for (const value of [slot, revision, clusterMs, content.a, content.b, latest])
       this.runningHash.mix(value);
+    for (const value of [compactRevision, keepRevisions, keepMs]) this.runningHash.mix(value);
   }
 
-  private run(decoded: Decoded, slot: Slot, index: number, ranges: PreparedRanges): CommandResult {
+  private run(decoded: Decoded, call: Call): CommandResult {
     switch (decoded.type) {
       case 'error':
         return decoded.result;
       case 'keyed':
-        return this.runKeyed(decoded, slot, index, ranges);
-      case 'plain':
-        return this.runPlain(decoded.command, slot, index, ranges);
+        return this.runKeyed(decoded, call);
+      case 'plain': {
+        const { principal, reason } = decoded;
+        if (rangesOf(decoded).some((range) => call.ranges.refused.has(range)))
+          return errorResult('KVD_OVERLOADED', 'too many range deletions at once');
+        return this.runPlain(
+          decoded.command,
+          principal + reason === '' ? call : { ...call, principal, reason },
+        );
+      }
     }
   }
 
   private runKeyed(
     { idempotencyKey, bytes, inner }: Extract<Decoded, { type: 'keyed' }>,
-    slot: Slot,
-    index: number,
-    ranges: PreparedRanges,
+    call: Call,
   ): CommandResult {
     const known = this.idempotency.find(idempotencyKey, bytes);
     if (known === 'conflict') {
@@ -154,20 +184,15 @@ export class StateModel {
     }
     if (known !== undefined) return known;
     if (this.idempotency.isFull) return errorResult('KVD_OVERLOADED', 'too many Idempotency-Keys are in use');
-    const result = this.run(inner, slot, index, ranges);
+    const result = this.run(inner, { ...call, idempotencyKey });
     if (result.type !== 'error') this.idempotency.keep(idempotencyKey, bytes, result, this.clusterMs);
     return result;
   }
 
-  private runPlain(
-    command: Exclude<Command, { type: 'keyed' }>,
-    slot: Slot,
-    index: number,
-    ranges: PreparedRanges,
-  ): CommandResult {
+  private runPlain(command: PlainCommand, call: Call): CommandResult {
     switch (command.type) {
       case 'open-session':
-        return this.openSession(slot, index);
+        return this.openSession(call.position, command.principal ?? '');
       case 'keep-alive': {
         const session = this.sessions.get(command.session);
         if (session === undefined) return expired(command.session);
@@ -179,17 +204,27 @@ export class StateModel {
         if (session !== undefined) this.sessions.remove(session);
         return DONE;
       }
-      case 'put':
-      case 'delete':
-      case 'delete-range':
-        return command.origin.session === 0 ? this.mutate(command, ranges) : this.mutateOnce(command, ranges);
+      case 'lease-keep-alive':
+        return this.keepLeaseAlive(command.lease);
+      case 'expire-leases':
+        for (const lease of command.leases) this.expireLease(lease, call);
+        return DONE;
+      case 'compact':
+        return this.compact(command.revision);
+      case 'outcome':
+        return this.outcome(command.session, command.sequence);
+      case 'keyed-outcome':
+        return this.keyedOutcome(command.idempotencyKey);
+      default:
+        return command.origin.session === 0
+          ? this.mutate(command, call, null)
+          : this.mutateOnce(command, call);
     }
   }
 
-  private openSession(slot: Slot, index: number): CommandResult {
+  private openSession(session: number, principal: string): CommandResult {
     if (this.sessions.isFull) return errorResult('KVD_OVERLOADED', 'too many sessions are open');
-    const session = slot * COMMANDS_PER_SLOT + index;
-    this.sessions.open(session, this.clusterMs);
+    this.sessions.open(session, this.clusterMs, principal);
     return { type: 'session', session };
   }
 
@@ -197,7 +232,7 @@ export class StateModel {
    * S8: what (session, sequence) did before is answered with the stored result. An error is not stored: it changed
    * nothing, so another try may do what this one could not.
    */
-  private mutateOnce(command: Mutation, ranges: PreparedRanges): CommandResult {
+  private mutateOnce(command: Mutation, call: Call): CommandResult {
     const { session: id, sequence, lowestUnanswered } = command.origin;
     const session = this.sessions.get(id);
     if (session === undefined) return expired(id);
@@ -209,68 +244,172 @@ export class StateModel {
     this.sessions.advance(session, lowestUnanswered);
     const stored = session.results.get(sequence);
     if (stored !== undefined) return stored;
-    if (!this.sessions.hasRoom(session)) {
-      return errorResult('KVD_OVERLOADED', `session ${id} has too many results that it did not acknowledge`);
-    }
-    const result = this.mutate(command, ranges);
-    if (result.type !== 'error') this.sessions.store(session, sequence, result);
+    if (!this.sessions.hasRoom(session)) return noRoom(id);
+    const result = this.mutate(command, call, session);
+    if (result.type !== 'error' && mayChange(command)) this.sessions.store(session, sequence, result);
     return result;
   }
 
-  private mutate(command: Mutation, ranges: PreparedRanges): CommandResult {
+  private mutate(command: Mutation, call: Call, session: Session | null): CommandResult {
     switch (command.type) {
       case 'put':
-        return this.put(command.key, command.value);
+        return this.put(command.key, command.value, this.note(command.origin, call, session));
       case 'delete':
-        return this.delete(command.key);
-      case 'delete-range':
-        return this.deleteRange(command, ranges);
+        return this.delete(command.key, this.note(command.origin, call, session));
+      case 'delete-range': {
+        const live = this.live(call.ranges)(command);
+        if (isFailure(live)) return live;
+        return this.deleteAll(
+          live.map(({ key, record }) => ({ key, before: record ?? this.space.lookup(key), after: null })),
+          this.note(command.origin, call, session),
+        );
+      }
+      case 'txn':
+        return this.txn(command, call, session);
+      case 'lease-grant':
+        if (this.leases.isFull) return errorResult('KVD_OVERLOADED', 'too many leases are held');
+        this.leases.grant(call.position, command.ttlMs, this.clusterMs);
+        return { type: 'lease', lease: call.position, ttlMs: command.ttlMs };
+      case 'lease-revoke':
+        return this.endLease(command.lease, this.note(command.origin, call, session));
+      case 'set-retention':
+        this.retention = { keepRevisions: command.keepRevisions, keepMs: command.keepMs };
+        return DONE;
     }
   }
 
-  private put(key: Uint8Array, value: Uint8Array): CommandResult {
+  private put(key: Uint8Array, value: Uint8Array, note: RevisionNote): CommandResult {
     const text = keyText(key);
-    const before = this.lookup(text);
-    this.revision += 1;
-    const record = putRecord(key, value, this.revision, before);
-    if (before === null) this.keys += 1;
-    else this.kvHash.subtract(hashA(before), hashB(before));
-    this.kvHash.add(hashA(record), hashB(record));
-    this.writeBack.set(text, record);
-    return { type: 'put', revision: this.revision };
+    const before = this.space.lookup(text);
+    const after = putRecord(key, value, this.revision + 1, before);
+    return { type: 'put', revision: this.space.commit([{ key: text, before, after }], note) };
   }
 
-  private delete(key: Uint8Array): CommandResult {
+  private delete(key: Uint8Array, note: RevisionNote): CommandResult {
     const text = keyText(key);
-    const before = this.lookup(text);
-    if (before === null) return { type: 'deleted', revision: this.revision, deleted: 0 };
-    this.revision += 1;
-    this.erase(text, hashA(before), hashB(before));
-    return { type: 'deleted', revision: this.revision, deleted: 1 };
+    const before = this.space.lookup(text);
+    return this.deleteAll(before === null ? [] : [{ key: text, before, after: null }], note);
   }
 
-  private deleteRange(command: DeleteRange, ranges: PreparedRanges): CommandResult {
-    this.rangesInSlot += 1;
-    if (this.rangesInSlot > DELETE_RANGES_PER_BATCH_MAX) {
-      return errorResult('KVD_OVERLOADED', 'too many range deletions at once');
-    }
-    const disk = ranges.disk.get(command);
-    if (disk === undefined) throw new Error('S6: a range deletion was applied that was not prepared');
-    const live = liveIn(textRange(command), [...this.writeBack.layers(), ...ranges.layers], disk);
-    if (live.length > DELETE_RANGE_KEYS_MAX) {
-      const message = `the range has more than ${DELETE_RANGE_KEYS_MAX} keys: delete it in parts`;
+  private deleteAll(changes: readonly Change[], note: RevisionNote): CommandResult {
+    const revision = changes.length === 0 ? this.revision : this.space.commit(changes, note);
+    return { type: 'deleted', revision, deleted: changes.length };
+  }
+
+  private txn(command: TxnCommand, call: Call, session: Session | null): CommandResult {
+    const done = runTxn(this.space, command, this.live(call.ranges));
+    if (isFailure(done)) return done;
+    const { succeeded, changes, results } = done;
+    const isKept = mayChange(command) || call.idempotencyKey.length > 0;
+    const bytesMax = isKept ? TXN_KEPT_RESULT_BYTES_MAX : TXN_RESULT_BYTES_MAX;
+    const result = { type: 'txn', revision: this.revision, succeeded, results } as const;
+    const bytes = resultBytesHint(result);
+    if (bytes > bytesMax) {
+      const message = `the gets of this transaction return ${bytes} bytes, at most ${bytesMax} allowed`;
       return errorResult('KVD_TOO_LARGE', message);
     }
-    if (live.length > 0) this.revision += 1;
-    for (const victim of live) this.erase(victim.key, victim.hashA, victim.hashB);
-    return { type: 'deleted', revision: this.revision, deleted: live.length };
+    if (changes.length === 0) return result;
+    return { ...result, revision: this.space.commit(changes, this.note(command.origin, call, session)) };
   }
 
-  private erase(key: string, a: number, b: number): void {
-    this.kvHash.subtract(a, b);
-    this.keys -= 1;
-    this.writeBack.set(key, null);
+  private live(ranges: PreparedRanges): LiveIn {
+    return (range) => {
+      const disk = ranges.disk.get(range);
+      if (disk === undefined) throw new Error('S6: a range deletion was applied that was not prepared');
+      return liveIn(textRange(range), [...this.space.writeBack.layers(), ...ranges.layers], disk);
+    };
   }
+
+  private keepLeaseAlive(id: LeaseId): CommandResult {
+    const lease = this.leases.get(id);
+    if (lease === undefined) return noLease(id);
+    this.leases.keepAlive(lease, this.clusterMs);
+    return { type: 'lease', lease: id, ttlMs: lease.ttlMs };
+  }
+
+  /** The leader thought it was due: it is, or it was kept alive meanwhile. */
+  private expireLease(id: LeaseId, call: Call): void {
+    const lease = this.leases.get(id);
+    if (lease === undefined || lease.expiresMs > this.clusterMs) return;
+    this.endLease(id, { ...NO_NOTE, wallMs: call.wallMs, reason: `lease ${id} expired` });
+  }
+
+  private endLease(id: LeaseId, note: RevisionNote): CommandResult {
+    const lease = this.leases.get(id);
+    if (lease === undefined) return noLease(id);
+    const result = this.deleteAll(this.space.endOf(id), note);
+    this.leases.remove(lease);
+    return result;
+  }
+
+  private compact(revision: Revision): CommandResult {
+    if (revision > this.revision) {
+      return errorResult('KVD_FUTURE_REVISION', `the cluster is at revision ${this.revision}`);
+    }
+    this.compactRevision = Math.max(this.compactRevision, revision);
+    return DONE;
+  }
+
+  /** What became of it; if nothing did, a result is stored in its place, and nothing will. */
+  private outcome(id: number, sequence: number): CommandResult {
+    const session = this.sessions.get(id);
+    if (session === undefined) return outcomeOf({ status: 'forgotten' });
+    const stored = session.results.get(sequence);
+    if (stored !== undefined) return became(stored);
+    if (sequence < session.lowest) return outcomeOf({ status: 'answered' });
+    if (!this.sessions.hasRoom(session)) return noRoom(id);
+    this.sessions.store(session, sequence, FENCED);
+    return outcomeOf({ status: 'never' });
+  }
+
+  private keyedOutcome(key: Uint8Array): CommandResult {
+    const kept = this.idempotency.resultOf(key);
+    if (kept !== undefined) return became(kept);
+    if (this.idempotency.isFull) return errorResult('KVD_OVERLOADED', 'too many Idempotency-Keys are in use');
+    this.idempotency.fence(key, FENCED, this.clusterMs);
+    return outcomeOf({ status: 'never' });
+  }
+
+  private note(origin: Origin, call: Call, session: Session | null): RevisionNote {
+    return {
+      wallMs: call.wallMs,
+      session: origin.session,
+      sequence: origin.sequence,
+      idempotencyKey: call.idempotencyKey,
+      principal: call.principal === '' && session !== null ? session.principal : call.principal,
+      reason: call.reason,
+    };
+  }
+}
+
+const NO_NOTE: RevisionNote = {
+  wallMs: 0,
+  session: 0,
+  sequence: 0,
+  idempotencyKey: NO_KEY,
+  principal: '',
+  reason: '',
+};
+
+/** Could it change anything, whatever the state is? Then its result is kept, and a retry gets the same one. */
+function mayChange(command: Mutation): boolean {
+  if (command.type !== 'txn') return true;
+  return [...command.success, ...command.failure].some((operation) => operation.type !== 'get');
+}
+
+type Outcome = Extract<CommandResult, { type: 'outcome' }>['outcome'];
+
+function outcomeOf(outcome: Outcome): CommandResult {
+  return { type: 'outcome', outcome };
+}
+
+function became(stored: CommandResult): CommandResult {
+  const fenced = stored.type === 'error' && stored.code === 'KVD_FENCED';
+  return outcomeOf(fenced ? { status: 'never' } : { status: 'applied', result: stored });
+}
+
+function noRoom(session: number): CommandResult {
+  return errorResult('KVD_OVERLOADED', `session ${session} has too many results that it did not acknowledge`);
 }
 
 function expired(session: number): CommandResult {

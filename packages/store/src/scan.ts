@@ -1,5 +1,7 @@
 /**
- * One page of a scan: the layers merged with the disk, both as they were when the page was asked for.
+ * One page of a scan, as of a revision. Two streams in key order are merged, each of memory over disk, both as they were
+ * when the page was asked for: the present records that are old enough, and the superseded versions that were valid then.
+ * No key is in both.
  */
 import {
   type Entry,
@@ -11,14 +13,20 @@ import {
 } from '@kvd/protocol';
 import type { Done } from '@kvd/replica';
 import { compareText, keyBytes, keyText } from './bytes.js';
-import { diskRange, overlayIn } from './key-range.js';
-import { entryOf, type KvRecord } from './kv-record.js';
-import type { OrderedStore, RangeReader } from './ordered-store.js';
+import type { HistoryBuffer } from './history-buffer.js';
+import { decodeVersion, keyOfVersion, versionsFrom } from './history-records.js';
+import { diskRange, isIn, overlayIn, type TextRange } from './key-range.js';
+import { entryOf, type KvRecord, modRevisionOf } from './kv-record.js';
+import type { OrderedStore, Pair, RangeReader } from './ordered-store.js';
+import { unseal } from './sealed.js';
 import { checkedPair } from './state-loader.js';
+import { KIND_VERSION, PREFIX_BYTES, stateKey } from './state-records.js';
 import type { Layer } from './write-back.js';
 
 /** Keys counted in one page of a count. */
 const COUNT_MAX = 50_000;
+/** Records read for one page at most: what a page may cost where few of them count. */
+const READ_MAX = 50_000;
 const DISK_PAGE = 512;
 
 export interface ScanSource {
@@ -26,101 +34,224 @@ export interface ScanSource {
   readonly generation: number;
   /** Newest first. */
   readonly layers: readonly Layer[];
+  readonly history: HistoryBuffer;
+  /** That of the state. */
   readonly revision: Revision;
 }
 
+/** `request.revision` 0: as of now; else one that the state has reached and not compacted. */
 export function scanPage(source: ScanSource, request: ScanRequest, done: Done<ScanPage>): void {
-  const range = { from: keyText(request.from), to: keyText(request.to) };
-  const overlay = [...overlayIn(range, source.layers)].sort(([a], [b]) => compareText(a, b));
-  const reader = source.store.range(diskRange(source.generation, range));
-  const merge = new PageMerge(overlay, reader, request, source.revision, done);
-  merge.step();
+  const revision = request.revision === 0 ? source.revision : request.revision;
+  const streams = [presentStream(source, request, revision)];
+  if (revision < source.revision) streams.push(pastStream(source, request, revision));
+  const found: Found[] = [];
+  const next = (): void => {
+    const stream = streams.shift();
+    if (stream === undefined) return done(null, cut(found, request, revision));
+    stream.collect((error, part) => {
+      if (error === null) {
+        found.push(part);
+        return next();
+      }
+      for (const rest of streams) rest.close();
+      done(error, cut([], request, revision));
+    });
+  };
+  next();
 }
 
-class PageMerge {
-  private readonly overlay: readonly (readonly [string, KvRecord | null])[];
-  private readonly reader: RangeReader;
-  private readonly request: ScanRequest;
-  private readonly revision: Revision;
-  private readonly done: Done<ScanPage>;
-  private readonly entries: Entry[] = [];
-  private readonly entriesMax: number;
+type Item = readonly [key: string, record: KvRecord];
+
+/** What a stream gave, in order. `end`: it was cut before this key; null: it is through. */
+interface Found {
+  readonly items: readonly Item[];
+  readonly end: string | null;
+}
+
+/** What a disk record means for the scan; null: nothing. */
+type Decode = (pair: Pair) => { readonly key: string; readonly record: KvRecord | null };
+
+interface StreamParts {
+  /** In order; null: not there any more, whatever the disk says. */
+  readonly overlay: readonly (readonly [string, KvRecord | null])[];
+  readonly reader: RangeReader;
+  readonly decode: Decode;
+  /** Does the record count? */
+  readonly wanted: (record: KvRecord) => boolean;
+}
+
+function presentStream(source: ScanSource, request: ScanRequest, revision: Revision): Stream {
+  const range = textRangeOf(request);
+  const overlay = inOrder(overlayIn(range, source.layers), request.reverse);
+  const reader = source.store.range({ ...diskRange(source.generation, range), reverse: request.reverse });
+  const decode: Decode = (pair) => {
+    const { key, record } = checkedPair(pair);
+    return { key: keyText(key), record };
+  };
+  return new Stream(request, {
+    overlay,
+    reader,
+    decode,
+    wanted: (record) => modRevisionOf(record) <= revision,
+  });
+}
+
+function pastStream(source: ScanSource, request: ScanRequest, revision: Revision): Stream {
+  const range = textRangeOf(request);
+  const memory = new Map<string, KvRecord>();
+  for (const [key, { record }] of source.history.versionsAt(revision)) {
+    if (isIn(key, range)) memory.set(key, record);
+  }
+  const { generation } = source;
+  const gte = stateKey(generation, versionsFrom(range.from));
+  const lt = stateKey(generation, range.to === '' ? Buffer.of(KIND_VERSION + 1) : versionsFrom(range.to));
+  const reader = source.store.range({ gte, lt, reverse: request.reverse });
+  const decode: Decode = ([diskKey, sealed]) => {
+    const logical = diskKey.subarray(PREFIX_BYTES);
+    const version = decodeVersion(logical, unseal(logical, sealed).body);
+    const valid = version.revision <= revision && revision < version.superseded;
+    return { key: keyOfVersion(logical), record: valid ? version.record : null };
+  };
+  return new Stream(request, {
+    overlay: inOrder(memory, request.reverse),
+    reader,
+    decode,
+    wanted: () => true,
+  });
+}
+
+function textRangeOf(request: ScanRequest): TextRange {
+  return { from: keyText(request.from), to: keyText(request.to) };
+}
+
+function inOrder<T>(entries: ReadonlyMap<string, T>, reverse: boolean): (readonly [string, T])[] {
+  const sign = reverse ? -1 : 1;
+  return [...entries].sort(([a], [b]) => sign * compareText(a, b));
+}
+
+/** Memory over disk in key order, up to what a page can hold. */
+class Stream {
+  private readonly items: Item[] = [];
+  private readonly countMax: number;
   private position = 0;
-  private count = 0;
   private bytes = 0;
-  /** The first key that no longer fits. */
-  private next: Uint8Array | null = null;
+  private read = 0;
+  private lastKey = '';
+  private end: string | null = null;
 
   constructor(
-    overlay: readonly (readonly [string, KvRecord | null])[],
-    reader: RangeReader,
-    request: ScanRequest,
-    revision: Revision,
-    done: Done<ScanPage>,
+    private readonly request: ScanRequest,
+    private readonly parts: StreamParts,
   ) {
-    this.overlay = overlay;
-    this.reader = reader;
-    this.request = request;
-    this.revision = revision;
-    this.done = done;
-    const pageMax = request.countOnly ? COUNT_MAX : PAGE_ENTRIES_MAX;
-    this.entriesMax = request.limit > 0 ? Math.min(request.limit, pageMax) : pageMax;
+    this.countMax = pageCountMax(request);
   }
 
-  step(): void {
-    const wanted = Math.min(DISK_PAGE, this.entriesMax - this.count + 1);
-    this.reader.next(wanted, (error, pairs) => {
-      if (error !== null) return this.end(error);
+  close(): void {
+    this.parts.reader.close();
+  }
+
+  collect(done: Done<Found>): void {
+    const wanted = Math.min(DISK_PAGE, this.countMax - this.items.length + 1);
+    this.parts.reader.next(wanted, (error, pairs) => {
+      if (error !== null) return this.finish(error, done);
       try {
-        for (const pair of pairs) {
-          const { key, record } = checkedPair(pair);
-          if (!this.takeDisk(key, record)) return this.end(null);
-        }
+        for (const pair of pairs) if (!this.takeDisk(pair)) return this.finish(null, done);
       } catch (thrown) {
-        return this.end(thrown instanceof Error ? thrown : new Error(String(thrown)));
+        return this.finish(thrown instanceof Error ? thrown : new Error(String(thrown)), done);
       }
-      if (pairs.length > 0) return this.step();
+      if (pairs.length > 0) return this.collect(done);
       this.takeOverlayBefore(null);
-      this.end(null);
+      this.finish(null, done);
     });
   }
 
-  /** False: the page is full. */
-  private takeDisk(key: Buffer, record: KvRecord): boolean {
-    const text = keyText(key);
-    if (!this.takeOverlayBefore(text)) return false;
-    const over = this.overlay[this.position];
-    if (over?.[0] !== text) return this.take(key, record);
-    this.position += 1;
-    return over[1] === null || this.take(key, over[1]);
+  private finish(error: Error | null, done: Done<Found>): void {
+    this.close();
+    done(error, { items: this.items, end: this.end });
   }
 
-  /** Takes what the layers have below `text`, or to the end. */
-  private takeOverlayBefore(text: string | null): boolean {
+  /** False: the page is full. */
+  private takeDisk(pair: Pair): boolean {
+    const { key, record } = this.parts.decode(pair);
+    if (!this.takeOverlayBefore(key)) return false;
+    this.read += 1;
+    // Never amid the versions of a key: the next page would begin with them again.
+    if (this.read > READ_MAX && key !== this.lastKey) return this.stopAt(key);
+    this.lastKey = key;
+    const over = this.parts.overlay[this.position];
+    // What memory says of a key goes for all records of that key.
+    if (over?.[0] === key || record === null) return true;
+    return this.take(key, record);
+  }
+
+  /** Takes what memory has before `key`, or to the end. */
+  private takeOverlayBefore(key: string | null): boolean {
     for (;;) {
-      const over = this.overlay[this.position];
-      if (over === undefined || (text !== null && over[0] >= text)) return true;
-      if (over[1] !== null && !this.take(keyBytes(over[0]), over[1])) return false;
+      const over = this.parts.overlay[this.position];
+      if (over === undefined || (key !== null && !this.isBefore(over[0], key))) return true;
+      if (over[1] !== null && !this.take(over[0], over[1])) return false;
       this.position += 1;
     }
   }
 
-  private take(key: Buffer, record: KvRecord): boolean {
-    const { keysOnly, countOnly } = this.request;
-    const size = countOnly ? 0 : key.length + (keysOnly ? 0 : record.length);
-    if (this.count >= this.entriesMax || (this.count > 0 && this.bytes + size > PAGE_BYTES_MAX)) {
-      this.next = key;
-      return false;
-    }
-    this.count += 1;
-    this.bytes += size;
-    if (!countOnly) this.entries.push(entryOf(key, record, keysOnly));
+  private isBefore(a: string, b: string): boolean {
+    return this.request.reverse ? a > b : a < b;
+  }
+
+  private take(key: string, record: KvRecord): boolean {
+    if (!this.parts.wanted(record)) return true;
+    const bytes = bytesOf(key, record, this.request);
+    const full = this.items.length > 0 && this.bytes + bytes > PAGE_BYTES_MAX;
+    if (full || this.items.length >= this.countMax) return this.stopAt(key);
+    this.items.push([key, record]);
+    this.bytes += bytes;
     return true;
   }
 
-  private end(error: Error | null): void {
-    this.reader.close();
-    const { entries, count, next, revision } = this;
-    this.done(error, { type: 'page', entries, count, next, revision });
+  private stopAt(key: string): false {
+    this.end = key;
+    return false;
   }
+}
+
+function pageCountMax({ countOnly, limit }: ScanRequest): number {
+  const pageMax = countOnly ? COUNT_MAX : PAGE_ENTRIES_MAX;
+  return limit > 0 ? Math.min(limit, pageMax) : pageMax;
+}
+
+function bytesOf(key: string, record: KvRecord, { countOnly, keysOnly }: ScanRequest): number {
+  if (countOnly) return 0;
+  return key.length + (keysOnly ? 0 : record.length);
+}
+
+/** Merges what the streams gave and cuts it where the first of them was cut, or the page is full. */
+function cut(found: readonly Found[], request: ScanRequest, revision: Revision): ScanPage {
+  const sign = request.reverse ? -1 : 1;
+  const compare = (a: string, b: string): number => sign * compareText(a, b);
+  const [first] = found;
+  const items = found.length === 1 && first ? first.items : found.flatMap((part) => part.items);
+  const sorted = found.length === 1 ? items : items.toSorted(([a], [b]) => compare(a, b));
+  const ends = found.flatMap(({ end }) => (end === null ? [] : [end])).sort(compare);
+  let next = ends[0] ?? null;
+  const entries: Entry[] = [];
+  const countMax = pageCountMax(request);
+  let count = 0;
+  let bytes = 0;
+  for (const [key, record] of sorted) {
+    if (next !== null && compare(key, next) >= 0) break;
+    const size = bytesOf(key, record, request);
+    if (count >= countMax || (count > 0 && bytes + size > PAGE_BYTES_MAX)) {
+      next = key;
+      break;
+    }
+    count += 1;
+    bytes += size;
+    if (!request.countOnly) entries.push(entryOf(keyBytes(key), record, request.keysOnly));
+  }
+  return { type: 'page', entries, count, next: next === null ? null : pageBound(next, request), revision };
+}
+
+/** Where the next page begins: at the key; or, in reverse, below what comes right after it. */
+function pageBound(key: string, { reverse }: ScanRequest): Buffer {
+  return keyBytes(reverse ? `${key}\0` : key);
 }

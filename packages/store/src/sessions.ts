@@ -13,6 +13,7 @@ import {
   encodeResult,
   MsgpackReader,
   MsgpackWriter,
+  PRINCIPAL_BYTES_MAX,
   SESSION_IN_FLIGHT_MAX,
   SESSION_TTL_MS,
   SESSIONS_MAX,
@@ -23,7 +24,7 @@ import { Hash64 } from './content-hash.js';
 import { damaged } from './errors.js';
 import type { StoreOp } from './ordered-store.js';
 import { decodeBody, seal, unseal } from './sealed.js';
-import { blockOf, resultsKey, sessionKey, sessionOf } from './state-records.js';
+import { blockOf, resultKey, resultsKey, sessionKey, sessionOf } from './state-records.js';
 
 export const RESULTS_PER_BLOCK = 256;
 /** Stored results of all sessions together; one more is refused as overloaded. */
@@ -36,6 +37,8 @@ export const ACTIVITY_GRAIN_MS = 10_000;
 
 export interface Session {
   readonly id: SessionId;
+  /** Who its mutations are by, as the client said; may be empty. */
+  readonly principal: string;
   activeMs: ClusterMs;
   /** Results below are forgotten. */
   lowest: number;
@@ -44,11 +47,15 @@ export interface Session {
   readonly dirtyBlocks: Set<number>;
   /** Blocks that are on disk. */
   readonly diskBlocks: Set<number>;
+  /** Sequences of results that have a record of their own, for they are too large for a block. */
+  readonly large: Map<number, { readonly bytes: number; onDisk: boolean }>;
   onDisk: boolean;
 }
 
-/** An encoded result: an error with its text at most. */
+/** An encoded result in a block: an error with its text at most. Larger ones, of transactions, have their own record. */
 export const RESULT_BYTES_MAX = 2048;
+/** Of results with their own record, in all sessions together; while there are more, another is refused as overloaded. */
+export const LARGE_RESULTS_BYTES_MAX = 64 * 1024 * 1024;
 
 const writer = new MsgpackWriter();
 
@@ -59,7 +66,10 @@ export class SessionTable {
   private readonly sessions = new Map<SessionId, Session>();
   private readonly dirty = new Set<Session>();
   private readonly removed = new Map<SessionId, Session>();
+  /** Records of large results that a flush has to delete. */
+  private readonly largeGone: Buffer[] = [];
   private results = 0;
+  private largeBytes = 0;
 
   get size(): number {
     return this.sessions.size;
@@ -78,8 +88,8 @@ export class SessionTable {
     return this.sessions.get(id);
   }
 
-  open(id: SessionId, now: ClusterMs): void {
-    this.insert(newSession(id, now, 1));
+  open(id: SessionId, now: ClusterMs, principal = ''): void {
+    this.insert(newSession(id, now, 1, principal));
     const session = this.sessions.get(id);
     if (session !== undefined) this.dirty.add(session);
   }
@@ -106,12 +116,15 @@ export class SessionTable {
 
   /** Is there room for one more result? */
   hasRoom(session: Session): boolean {
+    if (this.largeBytes >= LARGE_RESULTS_BYTES_MAX) return false;
     return session.results.size < SESSION_IN_FLIGHT_MAX && this.results < RESULTS_MAX;
   }
 
   store(session: Session, sequence: number, result: CommandResult): void {
     session.results.set(sequence, result);
-    session.dirtyBlocks.add(Math.floor(sequence / RESULTS_PER_BLOCK));
+    const bytes = result.type === 'txn' ? encodeResult(result).length : 0;
+    if (bytes > RESULT_BYTES_MAX) this.addLarge(session, sequence, bytes, false);
+    else session.dirtyBlocks.add(Math.floor(sequence / RESULTS_PER_BLOCK));
     this.results += 1;
     this.dirty.add(session);
     const hash = resultHash(session.id, sequence, result);
@@ -142,6 +155,8 @@ export class SessionTable {
       ops.push({ key: sessionKey(session.id), value: null });
       for (const block of session.diskBlocks) ops.push({ key: resultsKey(session.id, block), value: null });
     }
+    for (const key of this.largeGone) ops.push({ key, value: null });
+    this.largeGone.length = 0;
     for (const session of this.dirty) sealSession(session, flush, ops);
     this.removed.clear();
     this.dirty.clear();
@@ -154,16 +169,18 @@ export class SessionTable {
    */
   loadSession(logical: Buffer, record: Buffer): void {
     const { body } = unseal(logical, record);
-    const [activeMs, lowest] = decodeBody(logical, body, (bytes) => {
+    const { activeMs, lowest, principal } = decodeBody(logical, body, (bytes) => {
       const reader = new MsgpackReader(bytes);
-      reader.expectArray(2, 'session');
-      const numbers: [number, number] = [reader.readUint('activity'), reader.readUint('lowest unanswered')];
+      reader.expectArray(3, 'session');
+      const activeMs = reader.readUint('activity');
+      const lowest = reader.readUint('lowest unanswered');
+      const principal = reader.readStr('principal', PRINCIPAL_BYTES_MAX);
       reader.end('session');
-      return numbers;
+      return { activeMs, lowest, principal };
     });
     const id = sessionOf(logical);
     if (this.sessions.has(id) || this.isFull) throw damaged(`session ${id} is one too many`);
-    const session = newSession(id, activeMs, lowest);
+    const session = newSession(id, activeMs, lowest, principal);
     session.onDisk = true;
     this.insert(session);
   }
@@ -191,6 +208,22 @@ export class SessionTable {
     });
   }
 
+  /** A result with a record of its own. @throws StoreError damaged */
+  loadResult(logical: Buffer, record: Buffer): void {
+    const { body } = unseal(logical, record);
+    const session = this.sessions.get(sessionOf(logical));
+    const sequence = blockOf(logical);
+    if (session === undefined) throw damaged(`a result of session ${sessionOf(logical)}, which is not there`);
+    if (sequence < session.lowest || session.results.has(sequence))
+      throw damaged(`result ${sequence} of session ${session.id} is one too many`);
+    const result = decodeBody(logical, body, decodeResult);
+    session.results.set(sequence, result);
+    this.addLarge(session, sequence, body.length, true);
+    this.results += 1;
+    const hash = resultHash(session.id, sequence, result);
+    this.hash.add(hash.a, hash.b);
+  }
+
   /** After the last record was loaded: puts the sessions in the order in which they expire. */
   loaded(): void {
     const sessions = [...this.sessions.values()].sort((a, b) => a.activeMs - b.activeMs || a.id - b.id);
@@ -214,24 +247,40 @@ export class SessionTable {
     this.dirty.add(session);
   }
 
+  private addLarge(session: Session, sequence: number, bytes: number, onDisk: boolean): void {
+    session.large.set(sequence, { bytes, onDisk });
+    this.largeBytes += bytes;
+  }
+
+  private forgetLarge(session: Session, sequence: number): void {
+    const large = session.large.get(sequence);
+    if (large === undefined) return;
+    session.large.delete(sequence);
+    this.largeBytes -= large.bytes;
+    if (large.onDisk) this.largeGone.push(resultKey(session.id, sequence));
+  }
+
   private forget(session: Session, sequence: number): void {
     const result = session.results.get(sequence);
     if (result === undefined) return;
     session.results.delete(sequence);
+    this.forgetLarge(session, sequence);
     this.results -= 1;
     const hash = resultHash(session.id, sequence, result);
     this.hash.subtract(hash.a, hash.b);
   }
 }
 
-function newSession(id: SessionId, activeMs: ClusterMs, lowest: number): Session {
+function newSession(id: SessionId, activeMs: ClusterMs, lowest: number, principal: string): Session {
   return {
     id,
+    principal,
     activeMs,
     lowest,
     results: new Map(),
     dirtyBlocks: new Set(),
     diskBlocks: new Set(),
+    large: new Map(),
     onDisk: false,
   };
 }
@@ -239,9 +288,10 @@ function newSession(id: SessionId, activeMs: ClusterMs, lowest: number): Session
 function sealSession(session: Session, flush: number, ops: StoreOp[]): void {
   const key = sessionKey(session.id);
   writer.begin();
-  writer.array(2);
+  writer.array(3);
   writer.uint(session.activeMs);
   writer.uint(session.lowest);
+  writer.str(session.principal, PRINCIPAL_BYTES_MAX);
   ops.push({ key, value: seal(key, flush, writer.finish()) });
   session.onDisk = true;
   const firstBlock = Math.floor(session.lowest / RESULTS_PER_BLOCK);
@@ -257,6 +307,13 @@ function sealSession(session: Session, flush: number, ops: StoreOp[]): void {
     session.diskBlocks.add(block);
   }
   session.dirtyBlocks.clear();
+  for (const [sequence, large] of session.large) {
+    const result = session.results.get(sequence);
+    if (large.onDisk || result === undefined) continue;
+    const largeKey = resultKey(session.id, sequence);
+    ops.push({ key: largeKey, value: seal(largeKey, flush, encodeResult(result)) });
+    large.onDisk = true;
+  }
 }
 
 function encodeBlock(session: Session, block: number): Uint8Array {
@@ -264,7 +321,7 @@ function encodeBlock(session: Session, block: number): Uint8Array {
   const found: [number, CommandResult][] = [];
   for (let i = 0; i < RESULTS_PER_BLOCK; i += 1) {
     const result = session.results.get(first + i);
-    if (result !== undefined) found.push([i, result]);
+    if (result !== undefined && !session.large.has(first + i)) found.push([i, result]);
   }
   writer.begin();
   writer.array(2 * found.length);
@@ -284,6 +341,7 @@ function metaHash(session: Session): Hash64 {
   scratch.mix(session.id);
   scratch.mix(session.activeMs);
   scratch.mix(session.lowest);
+  scratch.mix(session.principal === '' ? 0 : crc32(session.principal));
   return scratch;
 }
 

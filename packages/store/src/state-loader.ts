@@ -3,10 +3,12 @@
  * records come into memory whole; key-value records stay on disk.
  */
 import type { Done } from '@kvd/replica';
-import { Hash64 } from './content-hash.js';
+import { addSealed, Hash64 } from './content-hash.js';
 import { asStoreError, damaged } from './errors.js';
 import { IdempotencyTable } from './idempotency.js';
+import { decodeRevisions, decodeVersion } from './history-records.js';
 import { checkRecord, hashA, hashB } from './kv-record.js';
+import { LeaseTable } from './leases.js';
 import {
   forEachPair,
   type OrderedStore,
@@ -27,8 +29,13 @@ import {
   generationPrefix,
   KIND_IDEMPOTENCY,
   KIND_KEY,
+  KIND_LEASE,
+  KIND_LEASED,
+  KIND_RESULT,
   KIND_RESULTS,
+  KIND_REVISION,
   KIND_SESSION,
+  KIND_VERSION,
   MARKERS_KEPT,
   PREFIX_BYTES,
   type StateHead,
@@ -45,6 +52,7 @@ export interface LoadedState {
   readonly flush: number;
   readonly sessions: SessionTable;
   readonly idempotency: IdempotencyTable;
+  readonly leases: LeaseTable;
   /** The highest generation that has records, or had. */
   readonly lastGeneration: number;
 }
@@ -67,6 +75,7 @@ export function freshState(): LoadedState {
     flush: FIRST_FLUSH,
     sessions: new SessionTable(),
     idempotency: new IdempotencyTable(),
+    leases: new LeaseTable(),
     lastGeneration: FIRST_GENERATION,
   };
 }
@@ -75,8 +84,11 @@ export function freshState(): LoadedState {
 export class StateRecords {
   readonly sessions = new SessionTable();
   readonly idempotency = new IdempotencyTable();
+  readonly leases = new LeaseTable();
   keys = 0;
   private readonly kvHash = new Hash64();
+  private historyRecords = 0;
+  private readonly historyHash = new Hash64();
 
   /** A record by its logical key. @throws StoreError damaged */
   add(logical: Buffer, record: Buffer): void {
@@ -91,8 +103,17 @@ export class StateRecords {
         return this.sessions.loadSession(logical, record);
       case KIND_RESULTS:
         return this.sessions.loadResults(logical, record);
+      case KIND_RESULT:
+        return this.sessions.loadResult(logical, record);
       case KIND_IDEMPOTENCY:
         return this.idempotency.load(logical, record);
+      case KIND_LEASED:
+        return this.leases.loadKey(logical, record);
+      case KIND_LEASE:
+        return this.leases.loadLease(logical, record);
+      case KIND_VERSION:
+      case KIND_REVISION:
+        return this.addHistory(logical, record);
       default:
         throw damaged('a record of no known kind');
     }
@@ -103,20 +124,35 @@ export class StateRecords {
     const hash = this.kvHash.clone();
     hash.add(this.sessions.hash.a, this.sessions.hash.b);
     hash.add(this.idempotency.hash.a, this.idempotency.hash.b);
+    hash.add(this.leases.hash.a, this.leases.hash.b);
     return hash;
   }
 
+  /** @throws StoreError damaged */
   finish(): void {
     this.sessions.loaded();
     this.idempotency.loaded();
+    this.leases.loaded();
   }
 
   /** @throws StoreError damaged: this is not what `head` describes */
-  check(head: Pick<StateHead, 'contentHash' | 'keys'>): void {
+  check(head: Pick<StateHead, 'contentHash' | 'keys' | 'kept'>): void {
+    const { kept } = head;
+    if (this.historyRecords !== kept.records || !this.historyHash.equals(kept.hash)) {
+      throw damaged(`the history has ${this.historyRecords} records, ${kept.records} were written`);
+    }
     const found = this.contentHash();
     if (this.keys === head.keys && found.equals(head.contentHash)) return;
     const expected = `${head.keys} keys with hash ${head.contentHash.toString()}`;
     throw damaged(`the state has ${this.keys} keys with hash ${found.toString()}, ${expected} were written`);
+  }
+
+  private addHistory(logical: Buffer, record: Buffer): void {
+    const { body } = unseal(logical, record);
+    if (logical.readUInt8(0) === KIND_VERSION) decodeVersion(logical, body);
+    else decodeRevisions(logical, body);
+    addSealed(this.historyHash, record);
+    this.historyRecords += 1;
   }
 }
 
@@ -151,9 +187,9 @@ export function loadState(store: OrderedStore, done: Done<LoadedState | null>): 
       if (failure !== null) return done(failure, null);
       lastGeneration(store, (broken, generation) => {
         if (broken !== null) return done(broken, null);
-        const { sessions, idempotency } = records;
+        const { sessions, idempotency, leases } = records;
         const last = Math.max(generation, head.generation);
-        done(null, { head, flush, sessions, idempotency, lastGeneration: last });
+        done(null, { head, flush, sessions, idempotency, leases, lastGeneration: last });
       });
     });
   });
@@ -184,13 +220,29 @@ function loadTables(store: OrderedStore, generation: number, done: Done<StateRec
       gte: Buffer.concat([prefix, Buffer.of(from)]),
       lt: Buffer.concat([prefix, Buffer.of(to)]),
     });
-  forEachPair(range(KIND_IDEMPOTENCY, KIND_IDEMPOTENCY + 1), visit, (error) => {
-    if (error !== null) return done(error, records);
-    forEachPair(range(KIND_SESSION, KIND_RESULTS + 1), visit, (failure) => {
+  const tables = [
+    range(KIND_IDEMPOTENCY, KIND_LEASED + 1),
+    range(KIND_LEASE, KIND_LEASE + 1),
+    range(KIND_SESSION, KIND_RESULT + 1),
+  ];
+  const next = (): void => {
+    const table = tables.shift();
+    if (table !== undefined) {
+      forEachPair(table, visit, (error) => (error === null ? next() : end(error)));
+      return;
+    }
+    try {
       records.finish();
-      done(failure, records);
-    });
-  });
+      end(null);
+    } catch (error) {
+      end(asStoreError(error));
+    }
+  };
+  const end = (error: Error | null): void => {
+    for (const table of tables) table.close();
+    done(error, records);
+  };
+  next();
 }
 
 /** The highest generation with records on disk; 0: none. */

@@ -2,10 +2,15 @@
  * Keys and records of the state's LevelDB. Everything a snapshot replaces lives under a generation, so that an install
  * can be written beside the present state (S10):
  *
+ *     G + generation (4) + h + key' + revision    a version of a key that was superseded (history-records.ts)
  *     G + generation (4) + i + idempotency key    result kept under an idempotency key
+ *     G + generation (4) + j + lease + key        a key belongs to a lease
  *     G + generation (4) + k + key                a key's record (kv-record.ts)
+ *     G + generation (4) + l + lease              a lease
  *     G + generation (4) + s + session            a session
  *     G + generation (4) + t + session + block    stored results of RESULTS_PER_BLOCK sequences of a session
+ *     G + generation (4) + u + session + number   a stored result too large for a block
+ *     G + generation (4) + w + revision + part    what a revision did (history-records.ts)
  *     H                                           the head: which generation, applied through which slot, hashes
  *     M + number                                  marker of the flush with this number, of the last MARKERS_KEPT
  *
@@ -14,6 +19,7 @@
 import type { ConfigurationAt, MarkerNumber, Slot } from '@kvd/paxos';
 import {
   type ClusterMs,
+  DEFAULT_KEEP_REVISIONS,
   MsgpackReader,
   MsgpackWriter,
   type Revision,
@@ -31,16 +37,22 @@ export const FLUSHES_END = Buffer.from('N');
 /** Flushes whose markers are kept: longer than a write-ahead file of LevelDB is likely to reach back. */
 export const MARKERS_KEPT = 1024;
 
+export const KIND_VERSION = 0x68;
 export const KIND_IDEMPOTENCY = 0x69;
+export const KIND_LEASED = 0x6a;
 export const KIND_KEY = 0x6b;
+export const KIND_LEASE = 0x6c;
 export const KIND_SESSION = 0x73;
 export const KIND_RESULTS = 0x74;
+export const KIND_RESULT = 0x75;
+export const KIND_REVISION = 0x77;
 
 const GENERATION_BYTES = 4;
 /** Length of what comes before the logical key. */
 export const PREFIX_BYTES = 1 + GENERATION_BYTES;
 const GENERATION_MAX = 2 ** 32 - 1;
 const LANE_MAX = 2 ** 32 - 1;
+const HEAD_FIELDS = 17;
 
 /** The state's head: everything that is one value. */
 export interface StateHead {
@@ -53,6 +65,27 @@ export interface StateHead {
   /** Keys in the state. */
   readonly keys: number;
   readonly configurations: readonly ConfigurationAt[];
+  /** Below it no read can be answered. */
+  readonly compactRevision: Revision;
+  readonly retention: Retention;
+  readonly kept: KeptHistory;
+}
+
+/** How much history is to be kept; 0: no bound of that kind. */
+export interface Retention {
+  readonly keepRevisions: number;
+  readonly keepMs: ClusterMs;
+}
+
+/**
+ * What of the history is on this disk. Compaction removes it in the background, so this is not alike on all replicas at
+ * the same slot, and no part of the content hash: it has a hash of its own.
+ */
+export interface KeptHistory {
+  /** What was superseded at or below this revision was removed. */
+  readonly compactedThrough: Revision;
+  readonly records: number;
+  readonly hash: Hash64;
 }
 
 export function emptyHead(generation: number): StateHead {
@@ -65,6 +98,9 @@ export function emptyHead(generation: number): StateHead {
     contentHash: new Hash64(),
     keys: 0,
     configurations: [],
+    compactRevision: 0,
+    retention: { keepRevisions: DEFAULT_KEEP_REVISIONS, keepMs: 0 },
+    kept: { compactedThrough: 0, records: 0, hash: new Hash64() },
   };
 }
 
@@ -115,6 +151,12 @@ export function resultsKey(session: number, block: number): Buffer {
   return key;
 }
 
+export function resultKey(session: number, sequence: number): Buffer {
+  const key = resultsKey(session, sequence);
+  key.writeUInt8(KIND_RESULT, 0);
+  return key;
+}
+
 export function sessionOf(logical: Buffer): number {
   return readU53(logical, 1);
 }
@@ -130,7 +172,7 @@ export function flushKey(flush: number): Buffer {
 const writer = new MsgpackWriter();
 
 export function writeHead(out: MsgpackWriter, head: StateHead): void {
-  out.array(10);
+  out.array(HEAD_FIELDS);
   out.uint(head.generation);
   out.uint(head.appliedThrough);
   out.uint(head.revision);
@@ -141,19 +183,48 @@ export function writeHead(out: MsgpackWriter, head: StateHead): void {
   out.uint(head.contentHash.b);
   out.uint(head.keys);
   writeConfigurations(out, head.configurations);
+  out.uint(head.compactRevision);
+  out.uint(head.retention.keepRevisions);
+  out.uint(head.retention.keepMs);
+  out.uint(head.kept.compactedThrough);
+  out.uint(head.kept.records);
+  out.uint(head.kept.hash.a);
+  out.uint(head.kept.hash.b);
 }
 
 export function readHead(reader: MsgpackReader): StateHead {
-  reader.expectArray(10, 'state head');
+  reader.expectArray(HEAD_FIELDS, 'state head');
   const generation = reader.readUint('generation', GENERATION_MAX);
   const appliedThrough = reader.readUint('appliedThrough');
   const revision = reader.readUint('revision');
   const clusterMs = reader.readUint('cluster time');
-  const runningHash = new Hash64(reader.readUint('hash', LANE_MAX), reader.readUint('hash', LANE_MAX));
-  const contentHash = new Hash64(reader.readUint('hash', LANE_MAX), reader.readUint('hash', LANE_MAX));
+  const runningHash = readHash(reader);
+  const contentHash = readHash(reader);
   const keys = reader.readUint('keys');
   const configurations = readConfigurations(reader);
-  return { generation, appliedThrough, revision, clusterMs, runningHash, contentHash, keys, configurations };
+  const compactRevision = reader.readUint('compact revision');
+  const keepRevisions = reader.readUint('revisions to keep');
+  const retention = { keepRevisions, keepMs: reader.readUint('ms to keep') };
+  const compactedThrough = reader.readUint('compacted through');
+  const records = reader.readUint('history records');
+  return {
+    generation,
+    appliedThrough,
+    revision,
+    clusterMs,
+    runningHash,
+    contentHash,
+    keys,
+    configurations,
+    compactRevision,
+    retention,
+    kept: { compactedThrough, records, hash: readHash(reader) },
+  };
+}
+
+function readHash(reader: MsgpackReader): Hash64 {
+  const a = reader.readUint('hash', LANE_MAX);
+  return new Hash64(a, reader.readUint('hash', LANE_MAX));
 }
 
 export function sealStateHead(flush: MarkerNumber, head: StateHead): Buffer {

@@ -167,7 +167,7 @@ test('the directory of another replica, another founding or a newer format is re
   );
   t.equal(differs.kind, 'founding-differs');
   t.match(differs.message, /3=127\.0\.0\.1:3/);
-  writeFileSync(join(path, 'identity.json'), before.replace('"format":1', '"format":2'));
+  writeFileSync(join(path, 'identity.json'), before.replace('"format":2', '"format":3'));
   t.equal((await refused(openDirectory(path, REQUEST))).kind, 'newer-format');
   writeFileSync(join(path, 'identity.json'), before);
   t.notOk(existsSync(join(path, 'set-aside')));

@@ -116,6 +116,8 @@ export function scanRequest(more: Partial<ScanRequest> = {}): ScanRequest {
     limit: 0,
     keysOnly: false,
     countOnly: false,
+    revision: 0,
+    reverse: false,
     ...more,
   };
 }

@@ -13,15 +13,19 @@ import {
   type ClientHello,
   decodeClientFrame,
   encodeResponse,
+  encodeWatchMessage,
   encodeWelcome,
   ERRORS,
   type ErrorCode,
   KvdError,
   type Request,
   type Response,
+  WATCHES_PER_CONNECTION_MAX,
+  type WatchMessage,
+  type WatchRequest,
   type Welcome,
 } from '@kvd/protocol';
-import type { ReplySink } from '@kvd/replica';
+import type { ReplySink, WatchSink } from '@kvd/replica';
 import { WebSocket } from 'ws';
 import type { ConnectionWatch, Watched } from './connection-watch.js';
 import { FrameCoalescer } from './frame-coalescer.js';
@@ -46,11 +50,13 @@ export interface ClientConnectionHost {
   admit(bytes: number): boolean;
   release(bytes: number): void;
   onRequest(connection: ClientConnection, requestId: number, request: Request): void;
+  onWatch(connection: ClientConnection, watchId: number, request: WatchRequest): void;
+  onUnwatch(connection: ClientConnection, watchId: number): void;
   onClosed(connection: ClientConnection): void;
   log(level: 'debug' | 'warn', event: string, connection: ClientConnection, reason: string): void;
 }
 
-export class ClientConnection implements ReplySink, ClientFrameHandler {
+export class ClientConnection implements ReplySink, WatchSink, ClientFrameHandler {
   /** As the client named itself; empty before its hello. */
   name = '';
   /** doomed: to be cut when this turn is over. */
@@ -61,6 +67,7 @@ export class ClientConnection implements ReplySink, ClientFrameHandler {
   /** Request id to bytes held, of what is not answered yet. */
   private readonly unanswered = new Map<number, number>();
   private unansweredBytes = 0;
+  private readonly watches = new Set<number>();
 
   constructor(
     private readonly host: ClientConnectionHost,
@@ -94,6 +101,12 @@ export class ClientConnection implements ReplySink, ClientFrameHandler {
     this.unansweredBytes -= bytes;
     this.host.release(bytes);
     this.answer(requestId, response);
+  }
+
+  /** Tell a watcher. What it is told is bounded by who tells it, by bufferedBytes. */
+  tell(watchId: number, message: WatchMessage): void {
+    if (message.type === 'ended') this.watches.delete(watchId);
+    if (this.phase === 'open') this.coalescer.push(encodeWatchMessage(watchId, message));
   }
 
   sendWelcome(bytes: Uint8Array): void {
@@ -133,6 +146,25 @@ export class ClientConnection implements ReplySink, ClientFrameHandler {
     if (this.isOver()) return;
     if (this.phase === 'handshake') throw new KvdError('KVD_BAD_FRAME', 'a request before the hello');
     this.answer(requestId, errorResponse(error.code, error.message));
+  }
+
+  onWatch(watchId: number, request: WatchRequest): void {
+    if (this.isOver()) return;
+    if (this.phase === 'handshake') throw new KvdError('KVD_BAD_FRAME', 'a watch before the hello');
+    if (this.watches.size >= WATCHES_PER_CONNECTION_MAX) {
+      const message = `${WATCHES_PER_CONNECTION_MAX} watches are open on this connection`;
+      const resumeRevision = request.fromRevision;
+      this.coalescer.push(
+        encodeWatchMessage(watchId, { type: 'ended', code: 'KVD_OVERLOADED', message, resumeRevision }),
+      );
+      return;
+    }
+    this.watches.add(watchId);
+    this.host.onWatch(this, watchId, request);
+  }
+
+  onUnwatch(watchId: number): void {
+    if (this.watches.delete(watchId)) this.host.onUnwatch(this, watchId);
   }
 
   /** Say why (with a code that programs know), then close. */

@@ -4,8 +4,14 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { CLIENT_FRAME_BYTES_MAX, encodeWelcome, type Request, type Welcome } from '@kvd/protocol';
-import type { ReplySink, Trace } from '@kvd/replica';
+import {
+  CLIENT_FRAME_BYTES_MAX,
+  encodeWelcome,
+  type Request,
+  type WatchRequest,
+  type Welcome,
+} from '@kvd/protocol';
+import type { ReplySink, Trace, WatchSink } from '@kvd/replica';
 import { WebSocketServer } from 'ws';
 import {
   ClientConnection,
@@ -46,8 +52,11 @@ export const DEFAULT_CLIENT_LISTENER_LIMITS: ClientListenerLimits = {
 export interface ClientRequestHandler {
   /** To be answered by sink.reply, once. Byte arrays are views on the message: what is kept long should be copied. */
   onRequest(sink: ReplySink, requestId: number, request: Request): void;
+  /** To be told by sink.tell. */
+  onWatch(sink: WatchSink, watchId: number, request: WatchRequest): void;
+  onUnwatch(sink: WatchSink, watchId: number): void;
   /** The client is gone: nothing that it waits for is of use any more. */
-  onClosed(sink: ReplySink): void;
+  onClosed(sink: ReplySink & WatchSink): void;
 }
 
 export interface ClientListenerOptions {
@@ -159,6 +168,8 @@ export class ClientListener {
         this.requestBytes -= bytes;
       },
       onRequest: (connection, requestId, request) => handler.onRequest(connection, requestId, request),
+      onWatch: (connection, watchId, request) => handler.onWatch(connection, watchId, request),
+      onUnwatch: (connection, watchId) => handler.onUnwatch(connection, watchId),
       onClosed: (connection) => {
         this.connections.delete(connection);
         handler.onClosed(connection);

@@ -9,11 +9,15 @@ import {
   decodeServerFrame,
   encodeClientHello,
   encodeRequest,
+  encodeUnwatch,
+  encodeWatch,
   KvdError,
   PROTOCOL_VERSION,
   type Request,
   type Response,
   type ServerFrameHandler,
+  type WatchMessage,
+  type WatchRequest,
   type Welcome,
 } from '@kvd/protocol';
 import { WebSocket } from 'ws';
@@ -34,6 +38,7 @@ export interface ClientSocketEvents {
   /** The first one ends the handshake; again whenever leader or members change. */
   onWelcome(welcome: Welcome): void;
   onResponse(requestId: number, response: Response): void;
+  onWatchMessage(watchId: number, message: WatchMessage): void;
   /**
    * Once, and nothing after it: the connection could not be made, or ended. Never before the constructor returned, and
    * not after close(). KVD_UNAVAILABLE, KVD_PROTOCOL_VERSION, KVD_WRONG_CLUSTER, KVD_OVERLOADED or KVD_BAD_FRAME.
@@ -50,7 +55,7 @@ const WATCH: WatchLimits = {
 
 export class ClientSocket {
   private readonly coalescer = new FrameCoalescer(CLIENT_FRAME_BYTES_MAX, (frame) => this.sendFrame(frame));
-  private readonly watch = new ConnectionWatch(WATCH);
+  private readonly life = new ConnectionWatch(WATCH);
   private readonly frameHandler: ServerFrameHandler;
   private readonly deadline: NodeJS.Timeout;
   private readonly ws: WebSocket | null;
@@ -67,6 +72,9 @@ export class ClientSocket {
     this.frameHandler = {
       onWelcome: (welcome) => this.onWelcome(welcome),
       onResponse: (requestId, response) => this.onResponse(requestId, response),
+      onWatchMessage: (watchId, message) => {
+        if (!this.closed) this.events.onWatchMessage(watchId, message);
+      },
     };
     this.deadline = setTimeout(
       () => this.fail(unavailable(`${address} did not answer in ${options.handshakeTimeoutMs} ms`)),
@@ -86,6 +94,15 @@ export class ClientSocket {
    */
   send(requestId: number, request: Request): void {
     if (this.welcomed && !this.closed) this.coalescer.push(encodeRequest(requestId, request));
+  }
+
+  /** Ask to be told; dropped like a request. `watchId`: from 1 on, the caller's choice, not in use. */
+  watch(watchId: number, request: WatchRequest): void {
+    if (this.welcomed && !this.closed) this.coalescer.push(encodeWatch(watchId, request));
+  }
+
+  unwatch(watchId: number): void {
+    if (this.welcomed && !this.closed) this.coalescer.push(encodeUnwatch(watchId));
   }
 
   /** Send what waits and end the connection. No event comes after it. */
@@ -111,7 +128,7 @@ export class ClientSocket {
     });
     ws.on('open', () => {
       if (this.closed || socket === null) return;
-      this.watched = this.watch.watch(ws, socket, (reason) =>
+      this.watched = this.life.watch(ws, socket, (reason) =>
         this.fail(unavailable(`${this.address}: ${reason}`)),
       );
       const { clusterId = '', name } = this.options;
@@ -180,7 +197,7 @@ export class ClientSocket {
     this.closed = true;
     clearTimeout(this.deadline);
     this.coalescer.clear();
-    this.watch.close();
+    this.life.close();
   }
 }
 

@@ -1,11 +1,10 @@
 /** What operators and drills ask of one replica: status, health, metrics, chaos. Nothing here goes through the log. */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { KvdError } from '@kvd/protocol';
 import type { ReplicaStatus } from '@kvd/replica';
 import * as v from 'valibot';
 import type { Chaos } from '../chaos.js';
 import { CHAOS_MS_MAX, PAXOS_ROLES } from '../option-table.js';
-import { readBody } from './body.js';
+import { type Call, readJson } from './call.js';
 import { type Answer, errorAnswer, jsonAnswer } from './respond.js';
 
 /** What the daemon knows of itself beside its replica. */
@@ -17,7 +16,6 @@ export interface DaemonFacts {
   readonly stopping: boolean;
 }
 
-const CHAOS_BODY_BYTES_MAX = 64 * 1024;
 const milliseconds = (min: number) =>
   v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(CHAOS_MS_MAX));
 
@@ -55,14 +53,8 @@ export function chaosAnswer(chaos: Chaos, status: ReplicaStatus): Answer {
 }
 
 /** PUT /v1/chaos: members left out stay as they are. */
-export async function setChaos(
-  chaos: Chaos,
-  request: IncomingMessage,
-  response: ServerResponse,
-  expectsContinue: boolean,
-): Promise<void> {
-  const body = await readBody(request, response, CHAOS_BODY_BYTES_MAX, expectsContinue);
-  const parsed = v.safeParse(CHAOS_SCHEMA, parseJson(body));
+export async function setChaos(chaos: Chaos, call: Call): Promise<void> {
+  const parsed = v.safeParse(CHAOS_SCHEMA, await readJson(call));
   if (!parsed.success) {
     const issue = parsed.issues[0];
     const path = v.getDotPath(issue) ?? 'the body';
@@ -76,12 +68,4 @@ export async function setChaos(
     downMs: downMs ?? chaos.settings.downMs,
     roles: roles === undefined ? chaos.settings.roles : [...new Set(roles)],
   });
-}
-
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString());
-  } catch {
-    throw new KvdError('KVD_BAD_REQUEST', 'the body is no JSON');
-  }
 }

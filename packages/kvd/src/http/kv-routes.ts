@@ -1,24 +1,24 @@
-/**
- * /v1/kv: reads and writes of single keys, and where scans and range deletes begin. A write without an Idempotency-Key
- * carries no session: when its answer is lost, its outcome is unknown (504).
- */
+/** /v1/kv: reads and writes of single keys, with conditions or without, and the deletion of a prefix. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   type Command,
-  ERRORS,
+  type Compare,
   type Entry,
-  encodeCommand,
   KEY_BYTES_MAX,
   KvdError,
-  type MutateRequest,
   NO_ORIGIN,
-  type Response,
+  prefixEnd,
+  type Revision,
+  resultJson,
+  type TxnOperation,
   VALUE_BYTES_MAX,
 } from '@kvd/protocol';
 import type { Requester } from '../requester.js';
 import { readBody } from './body.js';
-import { percentDecode, prefixEnd } from './bytes.js';
-import { idempotencyKeyOf, Query, timeoutOf } from './query.js';
+import { percentDecode } from './bytes.js';
+import { readMutation, type Success } from './mutations.js';
+import { Query, timeoutOf } from './query.js';
+import { mustBe } from './reads.js';
 import { type Answer, errorAnswer, jsonAnswer } from './respond.js';
 
 /** What a request for one key came as. */
@@ -43,20 +43,32 @@ function decodeKey(rawKey: string): Uint8Array {
   return key;
 }
 
+/** PUT /v1/kv/KEY[?lease=ID][&if_absent | &if_revision=N]. */
 export async function putKey(requester: Requester, call: KeyCall): Promise<Answer> {
   const key = decodeKey(call.rawKey);
-  new Query(call.rawQuery, []);
-  const envelope = readEnvelope(call.request);
+  const query = new Query(call.rawQuery, ['lease', 'if_absent', 'if_revision']);
+  const condition = readCondition(query);
+  const lease = query.lease();
+  const mutate = readMutation(requester, call.request);
   const value = await readBody(call.request, call.response, VALUE_BYTES_MAX, call.expectsContinue);
-  const command: Command = { type: 'put', origin: NO_ORIGIN, key, value };
-  return mutationAnswer(await requester.request(envelope(command)));
+  if (condition === null && lease === 0) return mutate({ type: 'put', origin: NO_ORIGIN, key, value });
+  const command = conditional(key, condition, { type: 'put', key, value, lease });
+  return mutate(command, (result) => tellConditional(result, condition, ({ revision }) => ({ revision })));
 }
 
+/** DELETE /v1/kv/KEY[?if_revision=N]. */
 export async function deleteKey(requester: Requester, call: KeyCall): Promise<Answer> {
   const key = decodeKey(call.rawKey);
-  new Query(call.rawQuery, []);
-  const command: Command = { type: 'delete', origin: NO_ORIGIN, key };
-  return mutationAnswer(await requester.request(readEnvelope(call.request)(command)));
+  const condition = readCondition(new Query(call.rawQuery, ['if_revision']));
+  const mutate = readMutation(requester, call.request);
+  if (condition === null) return mutate({ type: 'delete', origin: NO_ORIGIN, key });
+  const command = conditional(key, condition, { type: 'delete', key });
+  return mutate(command, (result) =>
+    tellConditional(result, condition, ({ revision, results: [first] }) => ({
+      revision,
+      deleted: first?.type === 'deleted' ? first.deleted : 0,
+    })),
+  );
 }
 
 /** DELETE /v1/kv?prefix=P. */
@@ -70,21 +82,25 @@ export async function deletePrefix(
     throw new KvdError('KVD_BAD_REQUEST', 'DELETE /v1/kv needs a prefix of at least one byte');
   }
   const command: Command = { type: 'delete-range', origin: NO_ORIGIN, from: prefix, to: prefixEnd(prefix) };
-  return mutationAnswer(await requester.request(readEnvelope(request)(command)));
+  return readMutation(requester, request)(command);
 }
 
 export async function getKey(requester: Requester, call: KeyCall): Promise<Answer> {
   const key = decodeKey(call.rawKey);
-  const consistency = new Query(call.rawQuery, ['consistency']).consistency();
+  const query = new Query(call.rawQuery, ['consistency', 'revision']);
+  const consistency = query.consistency();
+  const revision = query.revision();
   const timeoutMs = timeoutOf(call.request);
-  const answer = await requester.request({ type: 'get', timeoutMs, consistency, key });
-  if (answer.type === 'error') return readErrorAnswer(answer);
-  if (answer.type !== 'entry') throw new Error(`a get was answered with "${answer.type}"`);
-  if (answer.entry === null) return errorAnswer('KVD_NOT_FOUND', 'there is no such key');
-  return entryAnswer(answer.entry);
+  const { entry } = mustBe(
+    await requester.request({ type: 'get', timeoutMs, consistency, key, revision }),
+    'entry',
+  );
+  if (entry !== null) return entryAnswer(entry);
+  return errorAnswer('KVD_NOT_FOUND', `there ${revision === 0 ? 'is' : 'was'} no such key`);
 }
 
 function entryAnswer(entry: Entry): Answer {
+  const lease: Record<string, string> = entry.lease === 0 ? {} : { 'Kvd-Lease': String(entry.lease) };
   return {
     status: 200,
     headers: {
@@ -92,46 +108,35 @@ function entryAnswer(entry: Entry): Answer {
       'Kvd-Create-Revision': String(entry.createRevision),
       'Kvd-Mod-Revision': String(entry.modRevision),
       'Kvd-Version': String(entry.version),
+      ...lease,
     },
     body: entry.value,
   };
 }
 
-/** The headers of a write, checked before its body is read, as what makes a request of its command. */
-function readEnvelope(request: IncomingMessage): (command: Command) => MutateRequest {
-  const timeoutMs = timeoutOf(request);
-  const idempotencyKey = idempotencyKeyOf(request);
-  return (command) => {
-    const encoded = encodeCommand(command);
-    if (idempotencyKey === undefined) return { type: 'mutate', timeoutMs, command: encoded };
-    const keyed = encodeCommand({ type: 'keyed', idempotencyKey, command: encoded });
-    return { type: 'mutate', timeoutMs, command: keyed };
-  };
+/** The revision that the key must have, 0 for none: it must be absent. Null: it may have any. */
+function readCondition(query: Query): Revision | null {
+  const revision = query.wholeNumber('if_revision', 0, Number.MAX_SAFE_INTEGER);
+  if (!query.flag('if_absent')) return revision ?? null;
+  if (revision !== undefined) {
+    throw new KvdError('KVD_BAD_REQUEST', 'if_absent and if_revision exclude each other');
+  }
+  return 0;
 }
 
-function mutationAnswer(response: Response): Answer {
-  if (response.type === 'error') {
-    const { code, message, outcome } = response;
-    const lost = outcome === 'unknown' && ERRORS[code].httpStatus === 503;
-    return errorAnswer(lost ? 'KVD_OUTCOME_UNKNOWN' : code, message);
-  }
-  if (response.type !== 'result') throw new Error(`a mutation was answered with "${response.type}"`);
-  const { result } = response;
-  switch (result.type) {
-    case 'put':
-      return jsonAnswer(200, { revision: result.revision });
-    case 'deleted':
-      return jsonAnswer(200, { revision: result.revision, deleted: result.deleted });
-    case 'error':
-      return errorAnswer(result.code, result.message);
-    case 'session':
-    case 'done':
-      throw new Error(`a mutation had the result "${result.type}"`);
-  }
+function conditional(key: Uint8Array, condition: Revision | null, operation: TxnOperation): Command {
+  const compares: Compare[] =
+    condition === null ? [] : [{ key, target: 'mod-revision', comparison: '=', number: condition }];
+  return { type: 'txn', origin: NO_ORIGIN, compares, success: [operation], failure: [] };
 }
 
-/** Reads are never unknown: nothing was done. */
-export function readErrorAnswer(response: Extract<Response, { type: 'error' }>): Answer {
-  const lost = ERRORS[response.code].httpStatus === 504;
-  return errorAnswer(lost ? 'KVD_TIMEOUT' : response.code, response.message);
+function tellConditional(
+  result: Success,
+  condition: Revision | null,
+  tell: (txn: Extract<Success, { type: 'txn' }>) => object,
+): Answer {
+  if (result.type !== 'txn') return jsonAnswer(200, resultJson(result));
+  if (result.succeeded) return jsonAnswer(200, tell(result));
+  const why = condition === 0 ? 'the key exists' : `the key was not last changed by revision ${condition}`;
+  return errorAnswer('KVD_CONDITION_FALSE', why);
 }

@@ -2,7 +2,6 @@
  * From method and path to a handler; the one place that lists the routes. Paths are taken as they came: no
  * normalising, so every key can be named.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { KvdError } from '@kvd/protocol';
 import type { ReplicaApi } from '@kvd/replica';
 import type { Chaos } from '../chaos.js';
@@ -15,10 +14,14 @@ import {
   setChaos,
   statusAnswer,
 } from './admin-routes.js';
+import type { Call } from './call.js';
+import { history, postCompact } from './history-routes.js';
 import { deleteKey, deletePrefix, getKey, type KeyCall, putKey } from './kv-routes.js';
+import { grantLease, keepLeaseAlive, listLeases, revokeLease, showLease } from './lease-routes.js';
 import { Query } from './query.js';
 import { type Answer, errorAnswer, jsonAnswer, sendAnswer } from './respond.js';
 import { scan } from './scan-routes.js';
+import { postOutcome, postTxn } from './txn-routes.js';
 
 /** What the routes act on. */
 export interface HttpTargets {
@@ -30,13 +33,8 @@ export interface HttpTargets {
 }
 
 const KEY_PATH = '/v1/kv/';
-
-export interface Call {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
-  /** The client sent "Expect: 100-continue". */
-  readonly expectsContinue: boolean;
-}
+const LEASE_PATH = '/v1/leases/';
+const KEEP_ALIVE = '/keep-alive';
 
 /** Answers the call, or throws what answerTo() turns into an answer. */
 export async function route(targets: HttpTargets, call: Call): Promise<void> {
@@ -46,14 +44,47 @@ export async function route(targets: HttpTargets, call: Call): Promise<void> {
   const path = mark < 0 ? target : target.slice(0, mark);
   const rawQuery = mark < 0 ? '' : target.slice(mark + 1);
   const method = request.method === 'HEAD' ? 'GET' : (request.method ?? '');
-  if (path === '/v1/kv' && method === 'GET') {
-    await scan(targets.requester, request, response, rawQuery);
-    return;
+  if (method === 'GET' && (await routeStream(targets.requester, path, rawQuery, call))) return;
+  sendAnswer(request, response, await routeOne(targets, method, path, rawQuery, call));
+}
+
+/** Answers of any length, which are sent as they come. False: it is none of them. */
+async function routeStream(
+  requester: Requester,
+  path: string,
+  rawQuery: string,
+  call: Call,
+): Promise<boolean> {
+  switch (path) {
+    case '/v1/kv':
+      await scan(requester, call.request, call.response, rawQuery);
+      return true;
+    case '/v1/history':
+      await history(requester, call, rawQuery);
+      return true;
+    case '/v1/leases':
+      await listLeases(requester, call, rawQuery);
+      return true;
+    default:
+      return false;
   }
-  const answer = path.startsWith(KEY_PATH)
-    ? await routeKey(targets.requester, method, { ...call, rawKey: path.slice(KEY_PATH.length), rawQuery })
-    : await routeFixed(targets, method, path, rawQuery, call);
-  sendAnswer(request, response, answer);
+}
+
+async function routeOne(
+  targets: HttpTargets,
+  method: string,
+  path: string,
+  rawQuery: string,
+  call: Call,
+): Promise<Answer> {
+  const { requester } = targets;
+  if (path.startsWith(KEY_PATH)) {
+    return routeKey(requester, method, { ...call, rawKey: path.slice(KEY_PATH.length), rawQuery });
+  }
+  if (path.startsWith(LEASE_PATH)) {
+    return routeLease(requester, method, path.slice(LEASE_PATH.length), rawQuery, call);
+  }
+  return routeFixed(targets, method, path, rawQuery, call);
 }
 
 async function routeKey(requester: Requester, method: string, call: KeyCall): Promise<Answer> {
@@ -69,6 +100,37 @@ async function routeKey(requester: Requester, method: string, call: KeyCall): Pr
   }
 }
 
+async function routeLease(
+  requester: Requester,
+  method: string,
+  rest: string,
+  rawQuery: string,
+  call: Call,
+): Promise<Answer> {
+  if (rest.endsWith(KEEP_ALIVE)) {
+    if (method !== 'POST') return notAllowed(method, 'POST');
+    new Query(rawQuery, []);
+    return keepLeaseAlive(requester, call, rest.slice(0, -KEEP_ALIVE.length));
+  }
+  switch (method) {
+    case 'GET':
+      return showLease(requester, call, rest, rawQuery);
+    case 'DELETE':
+      new Query(rawQuery, []);
+      return revokeLease(requester, call, rest);
+    default:
+      return notAllowed(method, 'GET, HEAD, DELETE');
+  }
+}
+
+/** What is posted: JSON to one path each. */
+const POSTS: ReadonlyMap<string, (requester: Requester, call: Call) => Promise<Answer>> = new Map([
+  ['/v1/txn', postTxn],
+  ['/v1/leases', grantLease],
+  ['/v1/outcome', postOutcome],
+  ['/v1/compact', postCompact],
+]);
+
 async function routeFixed(
   targets: HttpTargets,
   method: string,
@@ -82,9 +144,16 @@ async function routeFixed(
       ? deletePrefix(requester, call.request, rawQuery)
       : notAllowed(method, 'GET, HEAD, DELETE');
   }
+  const post = POSTS.get(path);
+  if (post !== undefined) {
+    if (method !== 'POST') return notAllowed(method, path === '/v1/leases' ? 'GET, HEAD, POST' : 'POST');
+    new Query(rawQuery, []);
+    return post(requester, call);
+  }
+  if (path === '/v1/history') return notAllowed(method, 'GET, HEAD');
   if (path === '/v1/chaos' && method === 'PUT') {
     new Query(rawQuery, []);
-    await setChaos(chaos, call.request, call.response, call.expectsContinue);
+    await setChaos(chaos, call);
     return chaosAnswer(chaos, replica.status());
   }
   if (path === '/v1/chaos/campaign') {

@@ -2,7 +2,7 @@
 import { ZERO_BALLOT, type MarkerNumber, type Slot, type Value } from '@kvd/paxos';
 import type { Done, LogStore, SnapshotInstaller } from '@kvd/replica';
 import type { KvState } from '@kvd/store';
-import { WrappedState } from '../wrapped-state.js';
+import { WrappedState } from '@kvd/replica';
 import type { Bug } from './bug.js';
 
 const answerBeforeSync: Bug = {

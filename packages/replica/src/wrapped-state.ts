@@ -1,7 +1,19 @@
 /** A state machine that passes everything on; what is built on it changes what it wants to change. */
 import type { Slot, Value } from '@kvd/paxos';
-import type { CommandResult, ScanPage, ScanRequest } from '@kvd/protocol';
-import type { Done, SnapshotInstaller, SnapshotReader, StateMachine } from '@kvd/replica';
+import type {
+  ClusterMs,
+  CommandResult,
+  Entry,
+  GetRequest,
+  HistoryPage,
+  LeaseId,
+  LeasesPage,
+  LeasesRequest,
+  RevisionEvents,
+  ScanPage,
+  ScanRequest,
+} from '@kvd/protocol';
+import type { Done, HistoryQuery, SnapshotInstaller, SnapshotReader, StateMachine } from './ports.js';
 
 export class WrappedState implements StateMachine {
   constructor(protected readonly inner: StateMachine) {}
@@ -27,6 +39,12 @@ export class WrappedState implements StateMachine {
   get dirtyKeys() {
     return this.inner.dirtyKeys;
   }
+  get compactRevision() {
+    return this.inner.compactRevision;
+  }
+  get retention() {
+    return this.inner.retention;
+  }
 
   prepare(value: Value, done: Done<void>): boolean {
     return this.inner.prepare(value, done);
@@ -36,8 +54,32 @@ export class WrappedState implements StateMachine {
     return this.inner.apply(slot, value);
   }
 
-  get(key: Uint8Array) {
+  takeRevisions(): readonly RevisionEvents[] {
+    return this.inner.takeRevisions();
+  }
+
+  watchRevisions(wanted: boolean): void {
+    this.inner.watchRevisions(wanted);
+  }
+
+  dueLeases(nowMs: ClusterMs, max: number): readonly LeaseId[] {
+    return this.inner.dueLeases(nowMs, max);
+  }
+
+  get(key: Uint8Array): Entry | null {
     return this.inner.get(key);
+  }
+
+  getAt(request: GetRequest, done: Done<Entry | null>): void {
+    this.inner.getAt(request, done);
+  }
+
+  history(query: HistoryQuery, done: Done<HistoryPage>): void {
+    this.inner.history(query, done);
+  }
+
+  leases(request: LeasesRequest): LeasesPage {
+    return this.inner.leases(request);
   }
 
   scan(request: ScanRequest, done: Done<ScanPage>): void {

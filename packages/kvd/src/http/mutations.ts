@@ -1,0 +1,72 @@
+/**
+ * What all requests that change something share: headers that wrap their command, and what its result means over HTTP.
+ * A write without an Idempotency-Key carries no session: when its answer is lost, its outcome is unknown (504).
+ */
+import type { IncomingMessage } from 'node:http';
+import {
+  type Command,
+  type CommandResult,
+  ERRORS,
+  encodeCommand,
+  type MutateRequest,
+  type Response,
+  resultJson,
+} from '@kvd/protocol';
+import type { Requester } from '../requester.js';
+import { idempotencyKeyOf, noteOf, timeoutOf } from './query.js';
+import { type Answer, errorAnswer, jsonAnswer } from './respond.js';
+
+/** What a route makes of a result that is no error. */
+export type Tell = (result: Success) => Answer;
+export type Success = Exclude<CommandResult, { type: 'error' }>;
+
+const tellAll: Tell = (result) => jsonAnswer(200, resultJson(result));
+
+/**
+ * The headers of a write, checked before its body is read, as what does a command with them. `tell` turns its result
+ * into an answer; errors are answered here.
+ */
+export function readMutation(
+  requester: Requester,
+  request: IncomingMessage,
+): (command: Command, tell?: Tell) => Promise<Answer> {
+  const timeoutMs = timeoutOf(request);
+  const idempotencyKey = idempotencyKeyOf(request);
+  const { principal, reason } = noteOf(request);
+  return async (command, tell = tellAll) => {
+    let bytes = encodeCommand(command);
+    if (principal !== '' || reason !== '') {
+      bytes = encodeCommand({ type: 'noted', principal, reason, command: bytes });
+    }
+    if (idempotencyKey !== undefined) {
+      bytes = encodeCommand({ type: 'keyed', idempotencyKey, command: bytes });
+    }
+    return tellOutcome(await requester.request({ type: 'mutate', timeoutMs, command: bytes }), tell);
+  };
+}
+
+/** A command that may be done twice as well as once, and changes no key: neither keyed nor noted. */
+export async function repeatable(
+  requester: Requester,
+  request: IncomingMessage,
+  command: Command,
+  tell: Tell = tellAll,
+): Promise<Answer> {
+  const asked: MutateRequest = {
+    type: 'mutate',
+    timeoutMs: timeoutOf(request),
+    command: encodeCommand(command),
+  };
+  return tellOutcome(await requester.request(asked), tell);
+}
+
+function tellOutcome(response: Response, tell: Tell): Answer {
+  if (response.type === 'error') {
+    const { code, message, outcome } = response;
+    const lost = outcome === 'unknown' && ERRORS[code].httpStatus === 503;
+    return errorAnswer(lost ? 'KVD_OUTCOME_UNKNOWN' : code, message);
+  }
+  if (response.type !== 'result') throw new Error(`a mutation was answered with "${response.type}"`);
+  const { result } = response;
+  return result.type === 'error' ? errorAnswer(result.code, result.message) : tell(result);
+}

@@ -1,0 +1,273 @@
+/**
+ * Reads of the past: a key as of a revision, and what revisions did. Both look in memory first and then on disk, as both
+ * were when the read began; what a read needs stays until the revision is compacted, so a read ends by asking whether
+ * that happened meanwhile.
+ */
+import {
+  type Entry,
+  eventBytes,
+  type HistoryPage,
+  type HistoryPosition,
+  KvdError,
+  type KvEvent,
+  PAGE_BYTES_MAX,
+  PAGE_ENTRIES_MAX,
+  type Revision,
+  type RevisionEvents,
+} from '@kvd/protocol';
+import type { Done, HistoryQuery } from '@kvd/replica';
+import { keyBytes, keyText } from './bytes.js';
+import { asStoreError, damaged } from './errors.js';
+import {
+  decodeRevisions,
+  decodeVersion,
+  revisionKey,
+  type RevisionPart,
+  type StoredEvent,
+  versionKey,
+  versionsPrefix,
+} from './history-records.js';
+import { isIn, type TextRange } from './key-range.js';
+import { entryOf, type KvRecord, modRevisionOf } from './kv-record.js';
+import type { StateModel } from './model.js';
+import type { OrderedStore, Pair, RangeReader } from './ordered-store.js';
+import { unseal } from './sealed.js';
+import { KIND_REVISION, PREFIX_BYTES, stateKey } from './state-records.js';
+
+/** Parts of revisions read for one page at most: what a page may cost where few events are asked for. */
+const PARTS_MAX = 4096;
+const DISK_PAGE = 128;
+
+/** @throws KvdError KVD_FUTURE_REVISION, KVD_COMPACTED */
+export function checkRevision(model: StateModel, revision: Revision): void {
+  if (revision > model.revision)
+    throw new KvdError(
+      'KVD_FUTURE_REVISION',
+      `revision ${revision} is asked for, this replica is at ${model.revision}`,
+    );
+  if (revision < model.compactRevision) throw compacted(revision, model);
+}
+
+function compacted(revision: Revision, { compactRevision }: StateModel): KvdError {
+  const message = `revision ${revision} is compacted, the oldest that can be read is ${compactRevision}`;
+  return new KvdError('KVD_COMPACTED', message);
+}
+
+/** The entry of a key after `revision`. */
+export function entryAt(
+  store: OrderedStore,
+  model: StateModel,
+  key: Uint8Array,
+  revision: Revision,
+  done: Done<Entry | null>,
+): void {
+  const text = keyText(key);
+  const answer = (error: Error | null, record: KvRecord | null): void => {
+    done(error, record === null ? null : entryOf(key, record));
+  };
+  try {
+    checkRevision(model, revision);
+    const present = model.space.lookup(text);
+    const known =
+      present !== null && modRevisionOf(present) <= revision
+        ? present
+        : model.space.history.versionAt(text, revision)?.record;
+    if (known !== undefined) return store.defer(() => answer(null, known));
+  } catch (error) {
+    return store.defer(() => answer(error as Error, null));
+  }
+  const gte = stateKey(model.generation, versionsPrefix(text));
+  const lt = stateKey(model.generation, versionKey(text, revision + 1));
+  const reader = store.range({ gte, lt, reverse: true });
+  reader.next(1, (error, pairs) => {
+    reader.close();
+    if (error !== null) return answer(error, null);
+    try {
+      checkRevision(model, revision);
+      const [pair] = pairs;
+      if (pair === undefined) return answer(null, null);
+      const logical = pair[0].subarray(PREFIX_BYTES);
+      const version = decodeVersion(logical, unseal(logical, pair[1]).body);
+      answer(null, revision < version.superseded ? version.record : null);
+    } catch (thrown) {
+      answer(thrown as Error, null);
+    }
+  });
+}
+
+/** A page of what was done. Begins where it can: what is compacted below the start is an error, unless that is 0. */
+export function historyPage(
+  store: OrderedStore,
+  model: StateModel,
+  query: HistoryQuery,
+  done: Done<HistoryPage>,
+): void {
+  const start = query.start.revision === 0 ? { revision: model.compactRevision + 1, index: 0 } : query.start;
+  const page = new PageBuilder(store, model, query, start);
+  if (start.revision <= model.compactRevision) {
+    store.defer(() => done(compacted(start.revision, model), page.result()));
+    return;
+  }
+  page.read(done);
+}
+
+class PageBuilder {
+  private readonly revisions: RevisionEvents[] = [];
+  private readonly range: TextRange;
+  private readonly revision: Revision;
+  private readonly memory: readonly RevisionPart[];
+  private readonly first: RangeReader;
+  private readonly rest: RangeReader;
+  private bytes = 0;
+  private events = 0;
+  private parts = 0;
+  /** Of what was read: the place after it. */
+  private position: HistoryPosition;
+  private full = false;
+
+  constructor(
+    private readonly store: OrderedStore,
+    private readonly model: StateModel,
+    private readonly query: HistoryQuery,
+    private readonly start: HistoryPosition,
+  ) {
+    this.position = start;
+    this.range = { from: keyText(query.from), to: keyText(query.to) };
+    this.revision = model.revision;
+    this.memory = model.space.history
+      .revisionsFrom(start.revision)
+      .map((done) => ({ ...done, index: 0, more: false }));
+    // The place is in the last record that begins at or before it; both ranges are as of now.
+    const { generation } = model;
+    const split = stateKey(generation, revisionKey(start.revision, start.index + 1));
+    this.first = store.range({ gte: stateKey(generation, revisionKey(0)), lt: split, reverse: true });
+    this.rest = store.range({ gte: split, lt: stateKey(generation, Buffer.of(KIND_REVISION + 1)) });
+  }
+
+  read(done: Done<HistoryPage>): void {
+    this.first.next(1, (error, pairs) => {
+      this.first.close();
+      if (this.takeAll(error, pairs, done)) this.readRest(done);
+    });
+  }
+
+  private readRest(done: Done<HistoryPage>): void {
+    this.rest.next(DISK_PAGE, (error, pairs) => {
+      if (!this.takeAll(error, pairs, done)) return;
+      if (pairs.length > 0 && !this.full) this.readRest(done);
+      else this.finish(null, done);
+    });
+  }
+
+  /** False: it ended with an error. */
+  private takeAll(error: Error | null, pairs: readonly Pair[], done: Done<HistoryPage>): boolean {
+    try {
+      if (error !== null) throw error;
+      for (const [diskKey, sealed] of pairs) {
+        const logical = diskKey.subarray(PREFIX_BYTES);
+        for (const part of decodeRevisions(logical, unseal(logical, sealed).body)) this.take(part);
+        if (this.full) break;
+      }
+      return true;
+    } catch (thrown) {
+      this.finish(thrown as Error, done);
+      return false;
+    }
+  }
+
+  private finish(error: Error | null, done: Done<HistoryPage>): void {
+    this.rest.close();
+    let failure = error;
+    try {
+      if (failure === null) for (const part of this.memory) this.take(part);
+      if (failure === null && !this.full && this.position.revision <= this.revision)
+        throw damaged(`the history of revision ${this.position.revision} is missing`);
+    } catch (thrown) {
+      failure = thrown as Error;
+    }
+    // Then what was missing was removed meanwhile.
+    if (this.start.revision <= this.model.compactRevision)
+      failure = compacted(this.start.revision, this.model);
+    done(failure === null || failure instanceof KvdError ? failure : asStoreError(failure), this.result());
+  }
+
+  result(): HistoryPage {
+    const { revision, revisions } = this;
+    const next = this.full ? this.position : null;
+    return { type: 'history', revisions, next, revision, compactRevision: this.model.compactRevision };
+  }
+
+  /** Parts come in order, but those in memory may come again after they came from disk. */
+  private take(part: RevisionPart): void {
+    if (this.full || part.revision > this.revision || part.revision < this.position.revision) return;
+    const from = part.revision === this.position.revision ? Math.max(0, this.position.index - part.index) : 0;
+    if (from >= part.events.length) {
+      // Read before: the place is in a later part, or after this last one.
+      if (!part.more) this.advance(part);
+      return;
+    }
+    const expected = this.position.revision;
+    if (part.revision !== expected) throw damaged(`the history of revision ${expected} is missing`);
+    if (this.parts >= PARTS_MAX || this.isOverLimit(part.revision)) {
+      this.full = true;
+      return;
+    }
+    this.parts += 1;
+    for (let i = from; i < part.events.length; i += 1) {
+      if (!this.takeEvent(part, part.events[i] as StoredEvent)) {
+        this.position = { revision: part.revision, index: part.index + i };
+        this.full = true;
+        return;
+      }
+    }
+    this.advance(part);
+  }
+
+  private advance(part: RevisionPart): void {
+    this.position = part.more
+      ? { revision: part.revision, index: part.index + part.events.length }
+      : { revision: part.revision + 1, index: 0 };
+  }
+
+  private isOverLimit(revision: Revision): boolean {
+    const { limit } = this.query;
+    return limit > 0 && this.revisions.length >= limit && this.revisions.at(-1)?.revision !== revision;
+  }
+
+  /** False: the page is full. */
+  private takeEvent(part: RevisionPart, stored: StoredEvent): boolean {
+    if (!isIn(stored.key, this.range)) return true;
+    const event = this.resolve(part.revision, stored);
+    const size = eventBytes(event);
+    const isFirst = this.events === 0;
+    if (!isFirst && (this.bytes + size > PAGE_BYTES_MAX || this.events >= PAGE_ENTRIES_MAX)) return false;
+    this.bytes += size;
+    this.events += 1;
+    const last = this.revisions.at(-1);
+    if (last?.revision === part.revision) (last.events as KvEvent[]).push(event);
+    else this.revisions.push({ revision: part.revision, note: part.note, events: [event] });
+    return true;
+  }
+
+  private resolve(revision: Revision, { kind, key, before }: StoredEvent): KvEvent {
+    const previous = this.query.previous && before > 0 ? this.entry(key, before) : null;
+    if (kind === 'put') return { type: 'put', entry: this.entry(key, revision), previous };
+    return { type: 'delete', key: keyBytes(key), modRevision: revision, previous };
+  }
+
+  /** The version of the key that this very revision made. */
+  private entry(key: string, revision: Revision): Entry {
+    const present = this.model.space.lookup(key);
+    if (present !== null && modRevisionOf(present) === revision) return entryOf(keyBytes(key), present);
+    const record = this.model.space.history.versionOf(key, revision)?.record ?? this.fromDisk(key, revision);
+    return entryOf(keyBytes(key), record);
+  }
+
+  private fromDisk(key: string, revision: Revision): KvRecord {
+    const logical = versionKey(key, revision);
+    const sealed = this.store.get(stateKey(this.model.generation, logical));
+    if (sealed !== undefined) return decodeVersion(logical, unseal(logical, sealed).body).record;
+    if (this.start.revision <= this.model.compactRevision) throw compacted(this.start.revision, this.model);
+    throw damaged(`version ${revision} of a key is missing from the history`);
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * The records of the history: superseded versions of keys, and what each revision did. Sealed (sealed.ts); nothing here
+ * does I/O.
+ *
+ *     h + key' + revision (8)      body: revision that superseded it (8) | the record as it was (kv-record.ts)
+ *     w + revision (8) + index (4) body: [part, …], a part [revision, note, index, more, [kind, key, before, …]]
+ *
+ * key' is the key with 00 written as 00 FF, and 00 00 at its end: so the versions of a key stand together, in order, and
+ * keys are in the order of their bytes. A version is valid from its revision until the one that superseded it, and is
+ * of use until that one is compacted; `before` names the revision of the version that an event superseded, 0: none. Small
+ * revisions share a record, a large one is cut into parts over many; `index` is the place of a part's first event in the
+ * revision, and a record's key names its first part. Only the last part of a record may have `more` to come.
+ */
+import {
+  KEY_BYTES_MAX,
+  MsgpackReader,
+  MsgpackWriter,
+  readNote,
+  type RevisionNote,
+  writeNote,
+} from '@kvd/protocol';
+import { keyBytes, keyText, readU53, U53_BYTES, writeU53 } from './bytes.js';
+import { checkRecord, type KvRecord } from './kv-record.js';
+import { decodeBody } from './sealed.js';
+import { KIND_REVISION, KIND_VERSION } from './state-records.js';
+
+export interface Version {
+  /** Its own revision. */
+  readonly revision: number;
+  /** Of the change that superseded it. */
+  readonly superseded: number;
+  readonly record: KvRecord;
+}
+
+/** A change of one key. */
+export interface StoredEvent {
+  readonly kind: 'put' | 'delete';
+  /** As text. */
+  readonly key: string;
+  /** The revision of the version it superseded; 0: the key was absent. */
+  readonly before: number;
+}
+
+/** What a revision did. */
+export interface RevisionDone {
+  readonly revision: number;
+  readonly note: RevisionNote;
+  readonly events: readonly StoredEvent[];
+}
+
+/** A part of it. */
+export interface RevisionPart {
+  readonly revision: number;
+  readonly note: RevisionNote;
+  /** Place of the first event in the revision. */
+  readonly index: number;
+  /** Does another part follow? */
+  readonly more: boolean;
+  readonly events: readonly StoredEvent[];
+}
+
+const VERSION_PREFIX = String.fromCharCode(KIND_VERSION);
+
+const PUT = 1;
+const DELETE = 2;
+/** A record is closed by the event that reaches one of these. */
+const RECORD_EVENTS_MAX = 128;
+const RECORD_BYTES_MAX = 16 * 1024;
+const EVENT_FIELDS = 3;
+const EVENT_BYTES = 16;
+
+const writer = new MsgpackWriter();
+
+/** Of a key, without a revision: what comes before all its versions. */
+export function versionsPrefix(key: string): Buffer {
+  return Buffer.from(`${VERSION_PREFIX}${escape(key)}\0\0`, 'latin1');
+}
+
+export function versionKey(key: string, revision: number): Buffer {
+  const escaped = escape(key);
+  const end = 1 + escaped.length;
+  const logical = Buffer.allocUnsafe(end + 2 + U53_BYTES);
+  logical.writeUInt8(KIND_VERSION, 0);
+  logical.write(escaped, 1, 'latin1');
+  logical.writeUInt16BE(0, end);
+  writeU53(logical, revision, end + 2);
+  return logical;
+}
+
+/** Where the versions of keys from `key` on begin. */
+export function versionsFrom(key: string): Buffer {
+  return versionsPrefix(key).subarray(0, -2);
+}
+
+export function keyOfVersion(logical: Buffer): string {
+  const escaped = logical.toString('latin1', 1, logical.length - 2 - U53_BYTES);
+  return escaped.includes('\0') ? escaped.replaceAll('\0\xff', '\0') : escaped;
+}
+
+function escape(key: string): string {
+  return key.includes('\0') ? key.replaceAll('\0', '\0\xff') : key;
+}
+
+export function encodeVersion({ superseded, record }: Version): Buffer {
+  const body = Buffer.allocUnsafe(U53_BYTES + record.length);
+  writeU53(body, superseded, 0);
+  record.copy(body, U53_BYTES);
+  return body;
+}
+
+/** @throws StoreError damaged */
+export function decodeVersion(logical: Buffer, body: Buffer): Version {
+  const superseded = decodeBody(logical, body, (bytes) => readU53(bytes as Buffer, 0));
+  const record = checkRecord(keyBytes(keyOfVersion(logical)), body.subarray(U53_BYTES));
+  return { revision: readU53(logical, logical.length - U53_BYTES), superseded, record };
+}
+
+/** Of the record that begins with this part. */
+export function revisionKey(revision: number, index = 0): Buffer {
+  const key = Buffer.allocUnsafe(1 + U53_BYTES + 4);
+  key.writeUInt8(KIND_REVISION, 0);
+  writeU53(key, revision, 1);
+  key.writeUInt32BE(index, 1 + U53_BYTES);
+  return key;
+}
+
+/** What revisions did, as records of a bounded size. */
+export function* groupRevisions(revisions: readonly RevisionDone[]): Generator<readonly RevisionPart[]> {
+  let group: RevisionPart[] = [];
+  let events = 0;
+  let bytes = 0;
+  for (const { revision, note, events: all } of revisions) {
+    let index = 0;
+    for (let end = 1; end <= all.length; end += 1) {
+      events += 1;
+      bytes += (all[end - 1]?.key.length ?? 0) + EVENT_BYTES;
+      if (end < all.length && events < RECORD_EVENTS_MAX && bytes < RECORD_BYTES_MAX) continue;
+      group.push({ revision, note, index, more: end < all.length, events: all.slice(index, end) });
+      index = end;
+      if (events < RECORD_EVENTS_MAX && bytes < RECORD_BYTES_MAX) continue;
+      yield group;
+      group = [];
+      events = 0;
+      bytes = 0;
+    }
+  }
+  if (group.length > 0) yield group;
+}
+
+export function encodeRevisions(parts: readonly RevisionPart[]): Uint8Array {
+  writer.begin();
+  writer.array(parts.length);
+  for (const part of parts) {
+    writer.array(5);
+    writer.uint(part.revision);
+    writeNote(writer, part.note);
+    writer.uint(part.index);
+    writer.bool(part.more);
+    writer.array(EVENT_FIELDS * part.events.length);
+    for (const { kind, key, before } of part.events) {
+      writer.uint(kind === 'put' ? PUT : DELETE);
+      writer.bin(keyBytes(key));
+      writer.uint(before);
+    }
+  }
+  return writer.finish();
+}
+
+/** The parts in a record, at least one. @throws StoreError damaged */
+export function decodeRevisions(logical: Buffer, body: Buffer): RevisionPart[] {
+  return decodeBody(logical, body, (bytes) => {
+    const reader = new MsgpackReader(bytes);
+    const count = reader.readArrayHeader(RECORD_EVENTS_MAX, 'parts');
+    if (count === 0) reader.refuse('a record of no revision');
+    const parts: RevisionPart[] = [];
+    for (let i = 0; i < count; i += 1) parts.push(readPart(reader));
+    reader.end('revisions');
+    return parts;
+  });
+}
+
+function readPart(reader: MsgpackReader): RevisionPart {
+  reader.expectArray(5, 'part of a revision');
+  const revision = reader.readUint('revision');
+  const note = readNote(reader);
+  const index = reader.readUint('index');
+  const more = reader.readBool('more');
+  const length = reader.readArrayHeader(EVENT_FIELDS * RECORD_EVENTS_MAX, 'events');
+  const events: StoredEvent[] = [];
+  for (let i = 0; i < length; i += EVENT_FIELDS) {
+    const kind = reader.readUint('kind of an event') === PUT ? 'put' : 'delete';
+    const key = keyText(reader.readBin('key', KEY_BYTES_MAX));
+    events.push({ kind, key, before: reader.readUint('version before') });
+  }
+  return { revision, note, index, more, events };
+}
