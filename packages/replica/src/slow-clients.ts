@@ -47,7 +47,9 @@ export class SlowClients {
   }
 
   tick(): void {
-    for (const client of [...this.clients]) {
+    // As they are now: one that is resumed and is clogged again at once comes back to the end of the set.
+    const clients = [...this.clients];
+    for (const client of clients) {
       if (client.isDrained) this.resumeAll(client);
       else this.wait(client);
     }
