@@ -21,6 +21,7 @@ import t, { type Test, test } from 'tap';
 import type { RecoveredLog } from '@kvd/paxos';
 import type { Done } from '@kvd/replica';
 import { levelOptions } from '../src/file-disk.js';
+import { decodeIdentity, encodeIdentity } from '../src/identity-file.js';
 import { DirectoryError, openDirectory, type OpenedDirectory, OrderedLogStore } from '../src/index.js';
 import { LevelStore } from '../src/level-store.js';
 import { type LoadedLog, loadLog } from '../src/log-loader.js';
@@ -167,8 +168,13 @@ test('the directory of another replica, another founding or a newer format is re
   );
   t.equal(differs.kind, 'founding-differs');
   t.match(differs.message, /3=127\.0\.0\.1:3/);
-  writeFileSync(join(path, 'identity.json'), before.replace('"format":2', '"format":3'));
+  writeFileSync(join(path, 'identity.json'), encodeIdentity({ ...decodeIdentity(before), format: 3 }));
   t.equal((await refused(openDirectory(path, REQUEST))).kind, 'newer-format');
+  t.throws(
+    () => decodeIdentity(before.replace('"format":2', '"format":3')),
+    { kind: 'damaged' },
+    'a flipped bit',
+  );
   writeFileSync(join(path, 'identity.json'), before);
   t.notOk(existsSync(join(path, 'set-aside')));
 
