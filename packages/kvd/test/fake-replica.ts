@@ -1,4 +1,7 @@
-/** A replica for tests of what stands round it: a map of keys, and failures on demand. No log, no peers. */
+/**
+ * A replica for tests of what stands round it: a map of keys, and failures on demand. No log, no peers, no past, no
+ * transactions: for these http-data.test.ts has a real one.
+ */
 import {
   type CommandResult,
   decodeCommand,
@@ -6,8 +9,9 @@ import {
   type Request,
   type Response,
   type ScanRequest,
+  type WatchRequest,
 } from '@kvd/protocol';
-import type { PaxosRole, ReplicaApi, ReplicaStatus, ReplySink } from '@kvd/replica';
+import type { PaxosRole, ReplicaApi, ReplicaStatus, ReplySink, WatchSink } from '@kvd/replica';
 
 export const unavailable: Response = {
   type: 'error',
@@ -65,9 +69,19 @@ export class FakeReplica implements ReplicaApi {
       ready: this.ready,
       down: [...this.down],
       pendingRequests: 0,
+      watches: 0,
+      compactRevision: 0,
       members: [],
     };
   }
+
+  watch(_sink: WatchSink, _watchId: number, request: WatchRequest): void {
+    throw new Error(`no watch from revision ${request.fromRevision} on is possible here`);
+  }
+
+  unwatch(): void {}
+
+  forgetWatches(): void {}
 
   recoverLog(done: (error: Error | null) => void): void {
     this.calls.push('recover');
@@ -103,6 +117,8 @@ export class FakeReplica implements ReplicaApi {
       }
       case 'scan':
         return this.#page(request);
+      default:
+        throw new Error(`not here: ${request.type}`);
     }
   }
 
@@ -119,6 +135,7 @@ export class FakeReplica implements ReplicaApi {
           createRevision: old?.createRevision ?? this.revision,
           modRevision: this.revision,
           version: (old?.version ?? 0) + 1,
+          lease: 0,
         });
         return { type: 'put', revision: this.revision };
       }
@@ -132,10 +149,10 @@ export class FakeReplica implements ReplicaApi {
       }
       case 'keyed':
         return this.#applyOnce(hex(command.idempotencyKey), command.command);
-      case 'open-session':
-      case 'keep-alive':
-      case 'close-session':
-        return { type: 'done' };
+      case 'noted':
+        return this.#apply(command.command);
+      default:
+        throw new Error(`not here: ${command.type}`);
     }
   }
 

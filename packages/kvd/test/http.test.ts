@@ -1,4 +1,3 @@
-import { type IncomingMessage, request as httpRequest } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import type { PeerStats } from '@kvd/transport';
 import { type Test, test } from 'tap';
@@ -9,6 +8,7 @@ import { Metrics } from '../src/metrics.js';
 import { RequestMeter } from '../src/request-meter.js';
 import { Requester } from '../src/requester.js';
 import { FakeReplica, unavailable } from './fake-replica.js';
+import { call } from './http-call.js';
 
 const PEER: PeerStats = {
   id: 2,
@@ -66,41 +66,6 @@ async function serve(t: Test, limits: Partial<HttpLimits> = {}): Promise<Served>
     await server.close(0);
   });
   return { replica, port, server, facts, requester };
-}
-
-interface Reply {
-  readonly status: number;
-  readonly headers: IncomingMessage['headers'];
-  readonly body: Buffer;
-  json(): unknown;
-}
-
-/** fetch() normalises paths and headers; this sends what it is given. */
-function call(
-  port: number,
-  method: string,
-  path: string,
-  body?: string | Uint8Array,
-  headers: Record<string, string> = {},
-): Promise<Reply> {
-  return new Promise((resolve, reject) => {
-    const sent = httpRequest({ host: '127.0.0.1', port, method, path, headers, agent: false }, (response) => {
-      const chunks: Buffer[] = [];
-      response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('error', reject);
-      response.on('end', () => {
-        const all = Buffer.concat(chunks);
-        resolve({
-          status: response.statusCode ?? 0,
-          headers: response.headers,
-          body: all,
-          json: () => JSON.parse(all.toString()),
-        });
-      });
-    });
-    sent.on('error', reject);
-    sent.end(body);
-  });
 }
 
 /** A socket that says `text` and the whole of what came back when the server closed it. */
@@ -185,11 +150,11 @@ test('parameters, headers and paths that mean nothing are refused before anythin
       '/v1/kv/a?consistancy=stale',
       {},
       400,
-      /unknown query parameter "consistancy"; consistency are known/,
+      /unknown query parameter "consistancy"; consistency, revision are known/,
     ],
     ['GET', '/v1/kv/a?consistency=stale&consistency=stale', {}, 400, /given twice/],
-    ['GET', '/v1/kv/a?revision=3', {}, 400, /not supported yet/],
-    ['PUT', '/v1/kv/a?consistency=stale', {}, 400, /none is known here/],
+    ['GET', '/v1/kv/a?revision=0', {}, 400, /revision must be an integer from 1 to/],
+    ['PUT', '/v1/kv/a?consistency=stale', {}, 400, /lease, if_absent, if_revision are known here/],
     ['DELETE', '/v1/kv/a?x', {}, 400, /unknown query parameter "x"/],
     ['GET', '/v1/kv?limit=0', {}, 400, /limit must be an integer from 1 to/],
     ['GET', '/v1/kv?limit=-1', {}, 400, /limit must be/],

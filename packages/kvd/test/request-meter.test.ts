@@ -4,7 +4,7 @@ import { Registry } from 'prom-client';
 import { test } from 'tap';
 import { RequestMeter } from '../src/request-meter.js';
 
-const GET: Request = { type: 'get', timeoutMs: 1, consistency: 'stale', key: new Uint8Array(1) };
+const GET: Request = { type: 'get', timeoutMs: 1, consistency: 'stale', key: new Uint8Array(1), revision: 0 };
 const FOUND: Response = { type: 'entry', entry: null, revision: 1 };
 const REFUSED: Response = {
   type: 'result',
@@ -49,6 +49,11 @@ test('every request is counted once, by what came of it, in whatever order they 
   meter.request(sink, 1, { type: 'mutate', timeoutMs: 1, command: new Uint8Array(1) });
   waiting[0]?.sink.reply(1, REFUSED);
   t.match(await counts(meter), { 'mutate refused': 1 });
+  const nothing = new Uint8Array(0);
+  const range = { from: nothing, to: nothing, start: { revision: 0, index: 0 }, limit: 0 };
+  meter.request(sink, 2, { type: 'history', timeoutMs: 1, consistency: 'stale', ...range });
+  waiting[1]?.sink.reply(2, { type: 'history', revisions: [], next: null, revision: 1, compactRevision: 0 });
+  t.match(await counts(meter), { 'mutate refused': 1, 'history ok': 1 }, 'the last type is no other one');
 });
 
 test('two clients with the same numbers do not meet, and one that is gone is forgotten', async (t) => {
