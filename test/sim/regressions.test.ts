@@ -32,6 +32,7 @@ const SEEDS: readonly (readonly [number, number | null, string | null])[] = [
   [574995, null, null],
   [592408, null, null],
   [599788, null, null],
+  [708281, null, null],
 ];
 
 t.test('the seeds that once found something find nothing any more', async (t) => {

@@ -175,11 +175,15 @@ export class FaultInjector {
     });
   }
 
-  /** Never more than a minority, and never before all founders know each other. */
+  /**
+   * Never more than a minority, and never before the others have the founding on their disks: it needs all founders, and
+   * no write is acknowledged earlier (S11). What is in memory does not count, for a power cut may come at the same time.
+   */
   private mayLose(host: Host): boolean {
     const { hosts, votes } = this.world;
     if (!votes.founded || hosts.some(({ identity }) => identity === null)) return false;
-    if (hosts.some(({ state }) => state !== null && state.appliedThrough === 0)) return false;
+    const others = hosts.filter((other) => other !== host && !other.logLost);
+    if (others.some(({ identity }) => identity === null || !votes.knowsFounding(identity))) return false;
     const lost = hosts.filter((other) => other.logLost && other !== host).length;
     if (lost + 1 > Math.floor((hosts.length - 1) / 2)) return false;
     host.logLost = true;

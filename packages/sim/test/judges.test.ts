@@ -127,6 +127,14 @@ test('no ballot serves two processes', (t) => {
   t.end();
 });
 
+test('who has slot 1 on disk knows the founding only once its mark is there too', (t) => {
+  const votes = founded();
+  t.notOk(votes.knowsFounding(identity(2)), 'accepted is not known chosen');
+  votes.onWritten(identity(2), { entries: [], chosenThrough: 1 }, 0);
+  t.ok(votes.knowsFounding(identity(2)));
+  t.end();
+});
+
 test('a log is not cut above what the state has on disk', (t) => {
   const votes = founded();
   votes.onWritten(identity(1), { entries: [], cutThrough: 4 }, 4);

@@ -49,6 +49,11 @@ export class Votes {
     return this.founding !== null;
   }
 
+  /** Has the directory on disk that slot 1 is chosen? */
+  knowsFounding(identity: Identity): boolean {
+    return this.directoryOf(identity).chosenThrough > 0;
+  }
+
   /** Does the configuration name the incarnation? */
   names(identity: Identity): boolean {
     return this.founding?.members.some((member) => member.incarnation === identity.incarnation) ?? false;
