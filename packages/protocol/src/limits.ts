@@ -65,8 +65,9 @@ export const LEASE_PAGE_MAX = 1024;
 /** Who did something, and why. */
 export const PRINCIPAL_BYTES_MAX = 256;
 export const REASON_BYTES_MAX = 1024;
-/** History that a new cluster keeps until it is told otherwise. */
+/** History that a new cluster keeps until it is told otherwise: what either wants; the time for scans under load. */
 export const DEFAULT_KEEP_REVISIONS = 100_000;
+export const DEFAULT_KEEP_MS = 300_000;
 /** Watches of one connection, and of a replica. */
 export const WATCHES_PER_CONNECTION_MAX = 20_000;
 export const WATCHES_MAX = 100_000;

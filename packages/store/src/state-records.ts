@@ -19,6 +19,7 @@
 import type { ConfigurationAt, MarkerNumber, Slot } from '@kvd/paxos';
 import {
   type ClusterMs,
+  DEFAULT_KEEP_MS,
   DEFAULT_KEEP_REVISIONS,
   MsgpackReader,
   MsgpackWriter,
@@ -99,7 +100,7 @@ export function emptyHead(generation: number): StateHead {
     keys: 0,
     configurations: [],
     compactRevision: 0,
-    retention: { keepRevisions: DEFAULT_KEEP_REVISIONS, keepMs: 0 },
+    retention: { keepRevisions: DEFAULT_KEEP_REVISIONS, keepMs: DEFAULT_KEEP_MS },
     kept: { compactedThrough: 0, records: 0, hash: new Hash64() },
   };
 }
