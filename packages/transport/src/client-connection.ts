@@ -1,10 +1,11 @@
 /**
- * One client's connection, on the replica's side: handshake, requests in, answers out, and the bounds on all of it. It
- * is the ReplySink of its requests.
+ * One client's connection, on the replica's side: handshake, requests and watches in, answers and events out, and the
+ * bounds on all of it. It is the ReplySink of its requests and the WatchSink of its watches.
  *
  * A client that asks faster than it reads meets these bounds, in this order: above `bufferedSoftBytes` of unread answers
  * nothing more is read from it; above `bufferedHardBytes` what it asked to read is answered KVD_OVERLOADED (the results
- * of mutations are small, and always sent); above twice that, or when it takes nothing for a while, it is cut.
+ * of mutations are small, and always sent); above twice that, or when it takes nothing for a while, it is cut. Events of
+ * watches stop long before, for who tells them looks at bufferedBytes.
  */
 import type { Duplex } from 'node:stream';
 import {
@@ -20,7 +21,6 @@ import {
   KvdError,
   type Request,
   type Response,
-  WATCHES_PER_CONNECTION_MAX,
   type WatchMessage,
   type WatchRequest,
   type Welcome,
@@ -37,6 +37,8 @@ export interface ClientConnectionLimits {
   /** Unanswered requests of a connection, and their bytes; one more is answered KVD_OVERLOADED. */
   readonly requestsMax: number;
   readonly requestBytesMax: number;
+  /** Watches of a connection; one more is ended with KVD_OVERLOADED. */
+  readonly watchesMax: number;
   readonly bufferedSoftBytes: number;
   readonly bufferedHardBytes: number;
 }
@@ -88,7 +90,11 @@ export class ClientConnection implements ReplySink, WatchSink, ClientFrameHandle
     return this.unanswered.size;
   }
 
-  /** Answers that the client has not taken yet. */
+  get openWatches(): number {
+    return this.watches.size;
+  }
+
+  /** Answers and events that the client has not taken yet. */
   get bufferedBytes(): number {
     return this.ws.bufferedAmount + this.coalescer.pendingBytes;
   }
@@ -103,10 +109,11 @@ export class ClientConnection implements ReplySink, WatchSink, ClientFrameHandle
     this.answer(requestId, response);
   }
 
-  /** Tell a watcher. What it is told is bounded by who tells it, by bufferedBytes. */
+  /** Tell a watcher; nothing more of a watch that has ended or was given up. */
   tell(watchId: number, message: WatchMessage): void {
+    if (!this.watches.has(watchId)) return;
     if (message.type === 'ended') this.watches.delete(watchId);
-    if (this.phase === 'open') this.coalescer.push(encodeWatchMessage(watchId, message));
+    if (this.hasRoom()) this.coalescer.push(encodeWatchMessage(watchId, message));
   }
 
   sendWelcome(bytes: Uint8Array): void {
@@ -151,19 +158,23 @@ export class ClientConnection implements ReplySink, WatchSink, ClientFrameHandle
   onWatch(watchId: number, request: WatchRequest): void {
     if (this.isOver()) return;
     if (this.phase === 'handshake') throw new KvdError('KVD_BAD_FRAME', 'a watch before the hello');
-    if (this.watches.size >= WATCHES_PER_CONNECTION_MAX) {
-      const message = `${WATCHES_PER_CONNECTION_MAX} watches are open on this connection`;
-      const resumeRevision = request.fromRevision;
-      this.coalescer.push(
-        encodeWatchMessage(watchId, { type: 'ended', code: 'KVD_OVERLOADED', message, resumeRevision }),
-      );
+    if (this.watches.has(watchId)) throw new KvdError('KVD_BAD_FRAME', `watch id ${watchId} is in use`);
+    const { watchesMax } = this.host.limits;
+    const isFull = this.watches.size >= watchesMax;
+    this.watches.add(watchId);
+    if (!isFull) {
+      this.host.onWatch(this, watchId, request);
       return;
     }
-    this.watches.add(watchId);
-    this.host.onWatch(this, watchId, request);
+    const message = `${watchesMax} watches are open on this connection`;
+    const { fromRevision: resumeRevision } = request;
+    this.tell(watchId, { type: 'ended', code: 'KVD_OVERLOADED', message, resumeRevision });
   }
 
   onUnwatch(watchId: number): void {
+    if (this.isOver()) return;
+    if (this.phase === 'handshake') throw new KvdError('KVD_BAD_FRAME', 'an unwatch before the hello');
+    // It may have ended while this was under way.
     if (this.watches.delete(watchId)) this.host.onUnwatch(this, watchId);
   }
 
@@ -211,18 +222,23 @@ export class ClientConnection implements ReplySink, WatchSink, ClientFrameHandle
     return null;
   }
 
+  /** May anything be sent at all? A client that reads nothing of what it asked for is cut. */
+  private hasRoom(): boolean {
+    if (this.phase !== 'open') return false;
+    const buffered = this.bufferedBytes;
+    if (buffered <= 2 * this.host.limits.bufferedHardBytes) return true;
+    // Not now: the replica, in the middle of answering, would be told that we are gone.
+    this.phase = 'doomed';
+    setImmediate(() => this.terminate(`${buffered} bytes of answers unread`));
+    return false;
+  }
+
   private answer(requestId: number, response: Response): void {
-    if (this.phase !== 'open') return;
+    if (!this.hasRoom()) return;
     const { bufferedHardBytes } = this.host.limits;
     const buffered = this.bufferedBytes;
-    if (buffered > 2 * bufferedHardBytes) {
-      // Not now: the replica, in the middle of answering, would be told that we are gone.
-      this.phase = 'doomed';
-      setImmediate(() => this.terminate(`${buffered} bytes of answers unread`));
-      return;
-    }
     let bytes = encodeResponse(requestId, response);
-    const isRead = response.type === 'entry' || response.type === 'page';
+    const isRead = response.type !== 'result' && response.type !== 'error';
     if (isRead && buffered + bytes.length > bufferedHardBytes) {
       const message = `${buffered} bytes of answers on this connection are unread`;
       bytes = encodeResponse(requestId, errorResponse('KVD_OVERLOADED', message));
@@ -277,6 +293,7 @@ export class ClientConnection implements ReplySink, WatchSink, ClientFrameHandle
     this.host.release(this.unansweredBytes);
     this.unanswered.clear();
     this.unansweredBytes = 0;
+    this.watches.clear();
     // A paused socket would never see the other end's close frame.
     if (this.ws.isPaused) this.ws.resume();
     this.host.log('debug', 'client-closed', this, reason);

@@ -1,6 +1,6 @@
 /**
- * Takes the connections of clients (`/client`) and hands their requests to the replica. It owns the bounds over all
- * connections together; those of one are in client-connection.ts.
+ * Takes the connections of clients (`/client`) and hands their requests and watches to the replica. It owns the bounds
+ * over all connections together; those of one are in client-connection.ts.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -8,6 +8,7 @@ import {
   CLIENT_FRAME_BYTES_MAX,
   encodeWelcome,
   type Request,
+  WATCHES_PER_CONNECTION_MAX,
   type WatchRequest,
   type Welcome,
 } from '@kvd/protocol';
@@ -38,6 +39,7 @@ export const DEFAULT_CLIENT_LISTENER_LIMITS: ClientListenerLimits = {
   handshakeMs: 5_000,
   requestsMax: 16_384,
   requestBytesMax: 64 * MIB,
+  watchesMax: WATCHES_PER_CONNECTION_MAX,
   allRequestBytesMax: 256 * MIB,
   bufferedSoftBytes: 4 * MIB,
   bufferedHardBytes: 64 * MIB,
@@ -52,10 +54,14 @@ export const DEFAULT_CLIENT_LISTENER_LIMITS: ClientListenerLimits = {
 export interface ClientRequestHandler {
   /** To be answered by sink.reply, once. Byte arrays are views on the message: what is kept long should be copied. */
   onRequest(sink: ReplySink, requestId: number, request: Request): void;
-  /** To be told by sink.tell. */
+  /**
+   * To be told by sink.tell, until it is told `ended` or given up. A sink has an id once at a time. Byte arrays are views
+   * on the message.
+   */
   onWatch(sink: WatchSink, watchId: number, request: WatchRequest): void;
+  /** Given up: nothing more is to be told of it. */
   onUnwatch(sink: WatchSink, watchId: number): void;
-  /** The client is gone: nothing that it waits for is of use any more. */
+  /** The client is gone: nothing that it waits for or watches is of use any more. */
   onClosed(sink: ReplySink & WatchSink): void;
 }
 
@@ -72,6 +78,7 @@ export interface ClientListenerStats {
   readonly unansweredRequests: number;
   readonly unansweredBytes: number;
   readonly bufferedBytes: number;
+  readonly watches: number;
   /** Since the start. */
   readonly accepted: number;
   readonly refused: number;
@@ -130,15 +137,18 @@ export class ClientListener {
   stats(): ClientListenerStats {
     let unansweredRequests = 0;
     let bufferedBytes = 0;
+    let watches = 0;
     for (const connection of this.connections) {
       unansweredRequests += connection.unansweredRequests;
       bufferedBytes += connection.bufferedBytes;
+      watches += connection.openWatches;
     }
     return {
       connections: this.connections.size,
       unansweredRequests,
       unansweredBytes: this.requestBytes,
       bufferedBytes,
+      watches,
       accepted: this.accepted,
       refused: this.refused,
     };

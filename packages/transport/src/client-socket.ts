@@ -1,6 +1,6 @@
 /**
- * A client's connection to one replica: handshake, requests out, responses in. What is sent in one turn leaves as one ws
- * message. It neither reconnects nor retries, and remembers no request: @kvd/client does.
+ * A client's connection to one replica: handshake, requests and watches out, responses and events in. What is sent in one
+ * turn leaves as one ws message. It neither reconnects nor retries, and remembers no request: @kvd/client does.
  */
 import type { Duplex } from 'node:stream';
 import {
@@ -38,6 +38,7 @@ export interface ClientSocketEvents {
   /** The first one ends the handshake; again whenever leader or members change. */
   onWelcome(welcome: Welcome): void;
   onResponse(requestId: number, response: Response): void;
+  /** Also of a watch that was given up, until the replica knows of it. The byte arrays are views on the message. */
   onWatchMessage(watchId: number, message: WatchMessage): void;
   /**
    * Once, and nothing after it: the connection could not be made, or ended. Never before the constructor returned, and

@@ -1,15 +1,20 @@
 import {
+  type Entry,
   decodeServerFrame,
   encodeClientHello,
   encodeCommand,
   encodeRequest,
+  encodeUnwatch,
+  encodeWatch,
   type KvdError,
   NO_ORIGIN,
   type Request,
   type Response,
+  type WatchMessage,
+  type WatchRequest,
   type Welcome,
 } from '@kvd/protocol';
-import type { ReplySink } from '@kvd/replica';
+import type { ReplySink, WatchSink } from '@kvd/replica';
 import { type Test, test } from 'tap';
 import { WebSocketServer } from 'ws';
 import {
@@ -29,18 +34,27 @@ const get = (key: string): Request => ({
   timeoutMs: 1_000,
   consistency: 'stale',
   key: utf8(key),
+  revision: 0,
 });
 const put = (value: Uint8Array): Request => ({
   type: 'mutate',
   timeoutMs: 1_000,
   command: encodeCommand({ type: 'put', origin: NO_ORIGIN, key: utf8('k'), value }),
 });
-const done: Response = { type: 'result', result: { type: 'done' } };
-const entryOf = (bytes: number): Response => ({
-  type: 'entry',
-  entry: { key: utf8('k'), value: new Uint8Array(bytes), createRevision: 1, modRevision: 1, version: 1 },
-  revision: 1,
+const watchA: WatchRequest = { from: utf8('a'), to: utf8('b'), fromRevision: 7, previous: true };
+const eventsOf = (bytes: number): WatchMessage => ({
+  type: 'events',
+  previous: 6,
+  revision: 7,
+  more: false,
+  events: [{ type: 'put', entry: largeEntry(bytes), previous: null }],
 });
+const done: Response = { type: 'result', result: { type: 'done' } };
+function largeEntry(bytes: number): Entry {
+  const numbers = { createRevision: 1, modRevision: 7, version: 1, lease: 0 };
+  return { key: utf8('k'), value: new Uint8Array(bytes), ...numbers };
+}
+const entryOf = (bytes: number): Response => ({ type: 'entry', entry: largeEntry(bytes), revision: 7 });
 const helloBytes = (clusterId = ''): Uint8Array =>
   encodeClientHello({ type: 'client-hello', protocolVersion: 1, clusterId, name: 'test' });
 
@@ -48,6 +62,12 @@ interface Asked {
   readonly sink: ReplySink;
   readonly requestId: number;
   readonly request: Request;
+}
+
+interface Watching {
+  readonly sink: WatchSink;
+  readonly watchId: number;
+  readonly request: WatchRequest;
 }
 
 /** A listener whose replica is the test: it answers by `answer`, or keeps what was asked. */
@@ -58,6 +78,8 @@ async function startListener(
 ) {
   const asked: Asked[] = [];
   const closed: ReplySink[] = [];
+  const watching: Watching[] = [];
+  const unwatched: number[] = [];
   const log = new Logbook();
   const state = { leaderId: 1 };
   const listener = new ClientListener({
@@ -66,6 +88,8 @@ async function startListener(
         asked.push({ sink, requestId, request });
         answer({ sink, requestId, request });
       },
+      onWatch: (sink, watchId, request) => watching.push({ sink, watchId, request }),
+      onUnwatch: (_sink, watchId) => unwatched.push(watchId),
       onClosed: (sink) => closed.push(sink),
     },
     welcome: (): Welcome => ({
@@ -85,6 +109,8 @@ async function startListener(
     listener,
     asked,
     closed,
+    watching,
+    unwatched,
     log,
     state,
     address: server.address,
@@ -96,6 +122,7 @@ async function startListener(
 function dial(t: Test, address: string, options: Partial<ClientSocketOptions> = {}) {
   const welcomes: Welcome[] = [];
   const responses: [number, Response][] = [];
+  const told: [number, WatchMessage][] = [];
   const errors: KvdError[] = [];
   const socket = new ClientSocket(
     address,
@@ -103,11 +130,12 @@ function dial(t: Test, address: string, options: Partial<ClientSocketOptions> = 
     {
       onWelcome: (welcome) => welcomes.push(welcome),
       onResponse: (requestId, response) => responses.push([requestId, response]),
+      onWatchMessage: (watchId, message) => told.push([watchId, message]),
       onClosed: (error) => errors.push(error),
     },
   );
   t.teardown(() => socket.close());
-  return { socket, welcomes, responses, errors };
+  return { socket, welcomes, responses, told, errors };
 }
 
 async function dialled(t: Test, address: string) {
@@ -166,6 +194,114 @@ test('an answer counts once, and none goes to a client that left', async (t) => 
   t.equal(client.errors.length, 0, 'nothing is said after the client itself closed');
 });
 
+test('watches and what they are told travel with requests and answers, in order', async (t) => {
+  const { listener, asked, watching, unwatched, url, address } = await startListener(t);
+  const client = await dialled(t, address);
+  client.socket.watch(5, watchA);
+  client.socket.send(1, get('a'));
+  client.socket.watch(6, { ...watchA, fromRevision: 0 });
+  await until('both watch', () => watching.length === 2);
+  t.strictSame(watching[0]?.request, watchA);
+  t.equal(asked.length, 1);
+  t.equal(listener.stats().watches, 2);
+  const sink = watching[0]?.sink;
+  t.equal(sink, asked[0]?.sink, 'one sink for all of a connection');
+  sink?.tell(5, { type: 'created', revision: 6 });
+  sink?.tell(5, eventsOf(100));
+  asked[0]?.sink.reply(1, done);
+  sink?.tell(5, { type: 'progress', revision: 9, behind: true });
+  await until('all is told', () => client.told.length === 3 && client.responses.length === 1);
+  t.strictSame(client.told, [
+    [5, { type: 'created', revision: 6 }],
+    [5, eventsOf(100)],
+    [5, { type: 'progress', revision: 9, behind: true }],
+  ]);
+
+  const raw = await Stranger.open(t, url);
+  raw.ws.send(Buffer.concat([helloBytes(), encodeWatch(1, watchA), encodeRequest(1, get('k'))]));
+  await until('it watches and is welcome', () => watching.length === 3 && raw.received.length === 1);
+  watching[2]?.sink.tell(1, { type: 'created', revision: 6 });
+  asked[1]?.sink.reply(1, done);
+  watching[2]?.sink.tell(1, eventsOf(10));
+  await until('there is something', () => raw.received.length > 1);
+  await turn();
+  t.equal(raw.received.length, 2, 'three items, one ws message');
+
+  client.socket.unwatch(5);
+  client.socket.unwatch(99);
+  client.socket.unwatch(6);
+  await until('they are given up', () => unwatched.length === 2);
+  t.strictSame(unwatched, [5, 6], 'what was never there is not asked of the replica');
+  sink?.tell(5, eventsOf(1));
+  client.socket.watch(5, watchA);
+  await until('the id is used again', () => watching.length === 4);
+  sink?.tell(5, { type: 'created', revision: 8 });
+  await until('it is told', () => client.told.length === 4);
+  t.strictSame(client.told[3], [5, { type: 'created', revision: 8 }], 'and nothing between');
+});
+
+test('a watch that has ended frees its place; one more than may be is ended at once', async (t) => {
+  const { listener, watching, unwatched, closed, address } = await startListener(t, { watchesMax: 2 });
+  const client = await dialled(t, address);
+  for (const id of [1, 2, 3]) client.socket.watch(id, watchA);
+  await until('one is refused', () => client.told.length === 1);
+  t.match(client.told, [[3, { type: 'ended', code: 'KVD_OVERLOADED', resumeRevision: 7 }]]);
+  t.strictSame(
+    watching.map(({ watchId }) => watchId),
+    [1, 2],
+  );
+  const sink = watching[0]?.sink;
+  sink?.tell(1, { type: 'ended', code: 'KVD_COMPACTED', message: 'restart at 9', resumeRevision: 9 });
+  sink?.tell(1, eventsOf(1));
+  await until('it is told', () => client.told.length === 2);
+  client.socket.unwatch(1);
+  client.socket.watch(1, watchA);
+  await until('there is room', () => watching.length === 3);
+  t.strictSame(unwatched, [], 'it had ended before');
+  client.socket.close();
+  await until('the replica is told', () => closed.length === 1);
+  t.equal(closed[0], sink);
+  sink?.tell(2, eventsOf(1));
+  t.match(listener.stats(), { watches: 0, bufferedBytes: 0 });
+  await turn();
+  t.equal(client.told.length, 2);
+});
+
+test('the largest event goes through; what waits to be read can be seen, and has a bound of its own', async (t) => {
+  const { watching, log, closed, url, address } = await startListener(t, { bufferedHardBytes: 4 * MIB });
+  const client = await dialled(t, address);
+  client.socket.watch(1, watchA);
+  await until('it watches', () => watching.length === 1);
+  const entry = { ...largeEntry(MIB), key: new Uint8Array(4 * KIB) };
+  const largest: WatchMessage = {
+    type: 'events',
+    previous: 1,
+    revision: 7,
+    more: false,
+    events: [{ type: 'put', entry, previous: entry }],
+  };
+  watching[0]?.sink.tell(1, largest);
+  await until('it is told', () => client.told.length === 1);
+  t.strictSame(client.told[0], [1, largest]);
+  t.equal(client.errors.length, 0);
+
+  const deaf = await Stranger.open(t, url);
+  deaf.ws.send(Buffer.concat([helloBytes(), encodeWatch(1, watchA)]));
+  await until('it watches', () => watching.length === 2);
+  deaf.ws.pause();
+  const sink = watching[1]?.sink;
+  t.ok((sink?.bufferedBytes ?? 0) < KIB);
+  let sent = 0;
+  // Whoever tells should have stopped long before; a client must not cost more than this even then.
+  for (; sent < 1_000 && closed.length === 0; sent += 1) {
+    sink?.tell(1, eventsOf(MIB));
+    await turn();
+  }
+  t.ok(sent < 100, `cut after ${sent} MiB`);
+  t.match(log.named('client-cut')[0]?.fields['reason'], /bytes of answers unread/);
+  t.equal(client.errors.length, 0, 'the other one goes on');
+});
+
 test('clients are told when leader or members change', async (t) => {
   const { listener, state, address } = await startListener(t);
   const clients = [await dialled(t, address), await dialled(t, address)];
@@ -188,6 +324,14 @@ test('who does not speak the protocol is told why, with a code, and let go; the 
     ['a second hello', helloAnd(helloBytes()), 'KVD_BAD_FRAME', 4005],
     ['an array of gigabytes', helloAnd(Buffer.from('930201ddffffffff', 'hex')), 'KVD_BAD_FRAME', 4005],
     ['a map', helloAnd(Buffer.from('8102', 'hex')), 'KVD_BAD_FRAME', 4005],
+    ['a watch before the hello', encodeWatch(1, watchA), 'KVD_BAD_FRAME', 4005],
+    ['an unwatch before the hello', encodeUnwatch(1), 'KVD_BAD_FRAME', 4005],
+    [
+      'a watch id twice',
+      helloAnd(encodeWatch(1, watchA), encodeWatch(1, { ...watchA, fromRevision: 9 })),
+      'KVD_BAD_FRAME',
+      4005,
+    ],
     [
       'a request id twice',
       helloAnd(encodeRequest(1, get('a')), encodeRequest(1, get('a'))),
@@ -202,7 +346,7 @@ test('who does not speak the protocol is told why, with a code, and let go; the 
     t.equal(lastError(stranger), code, what);
   }
   const huge = await Stranger.open(t, url);
-  huge.ws.send(new Uint8Array(2 * MIB + 1));
+  huge.ws.send(new Uint8Array(2.5 * MIB + 1));
   t.equal((await huge.ended()).code, 1009, 'a message above the bound');
   const pieces = await Stranger.open(t, url);
   pieces.ws.send(helloBytes().subarray(0, 3), { fin: false });
@@ -218,7 +362,11 @@ test('who does not speak the protocol is told why, with a code, and let go; the 
 function lastError(stranger: Stranger): string {
   let code = '';
   for (const frame of stranger.received) {
-    const client = { onWelcome: () => {}, onResponse: (id: number, r: Response) => (code = codeOf(id, r)) };
+    const client = {
+      onWelcome: () => {},
+      onWatchMessage: () => {},
+      onResponse: (id: number, r: Response) => (code = codeOf(id, r)),
+    };
     decodeServerFrame(frame, client);
   }
   return code;
@@ -230,7 +378,7 @@ const codeOf = (id: number, response: Response): string =>
 test('a request that is no good is answered with its error, and the others of its message are served', async (t) => {
   const { asked, url } = await startListener(t, {}, ({ sink, requestId }) => sink.reply(requestId, done));
   const client = await Stranger.open(t, url);
-  const emptyKey = Buffer.from('93020994020501c400', 'hex');
+  const emptyKey = Buffer.from('93020995020501c40000', 'hex');
   client.ws.send(
     Buffer.concat([helloBytes(), encodeRequest(1, get('a')), emptyKey, encodeRequest(2, get('b'))]),
   );
@@ -238,6 +386,7 @@ test('a request that is no good is answered with its error, and the others of it
   const answers: [number, string][] = [];
   decodeServerFrame(client.received[0] ?? new Uint8Array(), {
     onWelcome: () => {},
+    onWatchMessage: () => {},
     onResponse: (id, response) =>
       answers.push([id, response.type === 'error' ? response.code : response.type]),
   });
@@ -340,6 +489,7 @@ test('a client that reads late gets what it can, and KVD_OVERLOADED for the rest
     for (const frame of slow.received.splice(0)) {
       decodeServerFrame(frame, {
         onWelcome: () => {},
+        onWatchMessage: () => {},
         onResponse: (_, response) => count(response.type === 'error' ? response.code : response.type),
       });
     }
