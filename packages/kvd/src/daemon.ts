@@ -15,6 +15,7 @@ import { Chaos, seededRandom, systemClock } from './chaos.js';
 import { type DataDirectory, openDataDirectory } from './data-directory.js';
 import { EXIT, type ExitCode, StartError } from './exit-codes.js';
 import type { DaemonFacts } from './http/admin-routes.js';
+import { WatchStreams } from './http/watch-routes.js';
 import { HttpServer, type UpgradeHandler } from './http-server.js';
 import { type DaemonLog, traceTo } from './log.js';
 import { Metrics } from './metrics.js';
@@ -240,6 +241,7 @@ class RunningDaemon implements Daemon {
       targets: {
         replica: this,
         requester: this.#requester,
+        watches: new WatchStreams(this.#replica),
         chaos: this.#chaos,
         metrics: this.#metrics,
         facts: () => this.#facts(),

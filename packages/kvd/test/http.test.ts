@@ -3,6 +3,7 @@ import type { PeerStats } from '@kvd/transport';
 import { type Test, test } from 'tap';
 import { Chaos, systemClock } from '../src/chaos.js';
 import type { DaemonFacts } from '../src/http/admin-routes.js';
+import { WatchStreams } from '../src/http/watch-routes.js';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits, HttpServer } from '../src/http-server.js';
 import { Metrics } from '../src/metrics.js';
 import { RequestMeter } from '../src/request-meter.js';
@@ -52,7 +53,7 @@ async function serve(t: Test, limits: Partial<HttpLimits> = {}): Promise<Served>
   const allFacts = (): DaemonFacts => ({ version: '1.2.3', uptimeMs: 5, ...facts });
   const server: HttpServer = new HttpServer(
     {
-      targets: { replica, requester, chaos, metrics, facts: allFacts },
+      targets: { replica, requester, watches: new WatchStreams(replica), chaos, metrics, facts: allFacts },
       upgrades: new Map([['/client', (_request, socket) => void socket.end('HTTP/1.1 101 Mine\r\n\r\n')]]),
       log: () => undefined,
     },

@@ -150,6 +150,14 @@ export function timeoutOf(request: IncomingMessage): number {
   return value === undefined ? DEFAULT_TIMEOUT_MS : wholeNumber('Kvd-Timeout-Ms', value, 1, TIMEOUT_MS_MAX);
 }
 
+/** Last-Event-ID: a revision, for whoever reads server-sent events and comes back. */
+export function lastEventIdOf(request: IncomingMessage): Revision | undefined {
+  const value = oneHeader(request, 'last-event-id');
+  return value === undefined
+    ? undefined
+    : wholeNumber('Last-Event-ID', value, 0, Number.MAX_SAFE_INTEGER - 1);
+}
+
 /** Idempotency-Key, as its bytes. */
 export function idempotencyKeyOf(request: IncomingMessage): Uint8Array | undefined {
   const value = oneHeader(request, 'idempotency-key');

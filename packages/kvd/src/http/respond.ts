@@ -88,7 +88,8 @@ function endAfterLinger(request: IncomingMessage, response: ServerResponse): voi
   request.resume();
 }
 
-function dropWhenStalled(response: ServerResponse): void {
+/** Of an answer that is complete: a client that does not read it loses its connection. */
+export function dropWhenStalled(response: ServerResponse): void {
   if (response.writableLength === 0) return;
   const timer = setTimeout(() => response.destroy(), STALLED_ANSWER_MS);
   response.once('close', () => clearTimeout(timer));

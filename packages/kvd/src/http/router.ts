@@ -22,11 +22,13 @@ import { Query } from './query.js';
 import { type Answer, errorAnswer, jsonAnswer, sendAnswer } from './respond.js';
 import { scan } from './scan-routes.js';
 import { postOutcome, postTxn } from './txn-routes.js';
+import type { WatchStreams } from './watch-routes.js';
 
 /** What the routes act on. */
 export interface HttpTargets {
   readonly replica: Pick<ReplicaApi, 'status'>;
   readonly requester: Requester;
+  readonly watches: WatchStreams;
   readonly chaos: Chaos;
   readonly metrics: { text(): Promise<string> };
   readonly facts: () => DaemonFacts;
@@ -44,6 +46,10 @@ export async function route(targets: HttpTargets, call: Call): Promise<void> {
   const path = mark < 0 ? target : target.slice(0, mark);
   const rawQuery = mark < 0 ? '' : target.slice(mark + 1);
   const method = request.method === 'HEAD' ? 'GET' : (request.method ?? '');
+  if (path === '/v1/watch' && request.method === 'GET') {
+    targets.watches.serve(call, rawQuery);
+    return;
+  }
   if (method === 'GET' && (await routeStream(targets.requester, path, rawQuery, call))) return;
   sendAnswer(request, response, await routeOne(targets, method, path, rawQuery, call));
 }
@@ -150,6 +156,8 @@ async function routeFixed(
     new Query(rawQuery, []);
     return post(requester, call);
   }
+  // A watch has no end: nothing could be said of it to a HEAD.
+  if (path === '/v1/watch') return notAllowed(call.request.method ?? '', 'GET');
   if (path === '/v1/history') return notAllowed(method, 'GET, HEAD');
   if (path === '/v1/chaos' && method === 'PUT') {
     new Query(rawQuery, []);
@@ -173,7 +181,7 @@ async function routeFixed(
 /** The pages that only show something. */
 async function showing(
   path: string,
-  { replica, chaos, facts, metrics }: Omit<HttpTargets, 'requester'>,
+  { replica, chaos, facts, metrics }: Omit<HttpTargets, 'requester' | 'watches'>,
 ): Promise<Answer | null> {
   switch (path) {
     case '/v1/status':
