@@ -49,7 +49,7 @@ export class WatchRanges {
     const text = `${fromText.length} ${fromText}${textOf(to)}`;
     let group = this.groups.get(text);
     if (group === undefined) {
-      group = new WatchGroup(from.slice(), to.slice(), text);
+      group = new WatchGroup(Uint8Array.from(from), Uint8Array.from(to), text);
       this.groups.set(text, group);
       this.insert(group, placeOf(fromText, textOf(to)));
     }
