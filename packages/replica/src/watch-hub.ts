@@ -245,7 +245,9 @@ export class WatchHub {
     if (first === undefined) return;
     for (const watcher of group.live) {
       const { position } = watcher;
-      const wanted = isBefore(first, position) ? changes.filter((change) => !isBefore(change, position)) : changes;
+      const wanted = isBefore(first, position)
+        ? changes.filter((change) => !isBefore(change, position))
+        : changes;
       this.tellPortions(watcher, wanted, portions.of(wanted, watcher));
     }
   }
