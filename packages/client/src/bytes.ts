@@ -2,6 +2,8 @@
  * Keys and values as bytes: what a string means (UTF-8), and where the keys with a given prefix end. Pure functions.
  */
 
+import { KvdError, prefixEnd } from '@kvd/protocol';
+
 /** A key or a value: text, taken as UTF-8, or bytes. */
 export type Bytes = string | Uint8Array;
 
@@ -13,18 +15,6 @@ export function toBytes(input: Bytes): Uint8Array {
 /** A copy that shares memory with nothing: neither with the caller's array nor with a received frame. */
 export function copyBytes(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
-}
-
-/** The first key after all keys that begin with `prefix`; empty when there is none (no upper bound). */
-export function prefixEnd(prefix: Uint8Array): Uint8Array {
-  for (let last = prefix.length - 1; last >= 0; last--) {
-    const byte = prefix[last] ?? 0;
-    if (byte === 0xff) continue;
-    const end = prefix.slice(0, last + 1);
-    end[last] = byte + 1;
-    return end;
-  }
-  return new Uint8Array(0);
 }
 
 /** Keys k with from <= k < to; an empty `to` means no upper bound. */
@@ -41,6 +31,37 @@ export function toRange(given: { prefix?: Bytes; from?: Bytes; to?: Bytes }): Ke
   const from = copyBytes(toBytes(given.from ?? ''));
   const to = copyBytes(toBytes(given.to ?? ''));
   return { from: Buffer.compare(from, prefix) > 0 ? from : prefix, to: lowerBound(end, to) };
+}
+
+/** As toRange, or the one key that is given. @throws KvdError KVD_BAD_REQUEST: neither, or both */
+export function toKeys(
+  what: string,
+  given: { key?: Bytes; prefix?: Bytes; from?: Bytes; to?: Bytes },
+): KeyRange {
+  const { key } = given;
+  const isRange = given.prefix !== undefined || given.from !== undefined || given.to !== undefined;
+  if ((key === undefined) !== isRange) {
+    const message = `${what} needs a key, or some of prefix, from and to; { prefix: '' } means every key`;
+    throw new KvdError('KVD_BAD_REQUEST', message);
+  }
+  return key === undefined ? toRange(given) : keyRange(toBytes(key));
+}
+
+/** The range of one key. */
+export function keyRange(key: Uint8Array): KeyRange {
+  const to = new Uint8Array(key.length + 1);
+  to.set(key);
+  return { from: copyBytes(key), to };
+}
+
+/** Bytes as UTF-8 text. */
+export function utf8(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+}
+
+/** What is no longer the caller's, who may change their array right away. */
+export function ownedBytes(input: Bytes): Uint8Array {
+  return typeof input === 'string' ? Buffer.from(input, 'utf8') : copyBytes(input);
 }
 
 /** Can no key be in it? */

@@ -1,44 +1,50 @@
 /**
- * The client as its users see it: checks what they pass, turns it into tasks for the dispatcher and its answers into
- * results. Holds no state of its own.
+ * The client as its users see it. It puts the parts together and hands each call to the one that does it; what they do is
+ * documented here.
  */
-import {
-  checkKey,
-  checkValue,
-  KvdError,
-  PAGE_ENTRIES_MAX,
-  type Response,
-  type ScanPage,
-} from '@kvd/protocol';
-import { type Bytes, copyBytes, isEmptyRange, type KeyRange, toBytes, toRange } from './bytes.js';
+import type { Response } from '@kvd/protocol';
+import type { Bytes } from './bytes.js';
+import { Caller, unexpected } from './caller.js';
 import { Dispatcher } from './dispatcher.js';
-import { Entry } from './entry.js';
+import { Election } from './election.js';
+import type { Entry } from './entry.js';
+import { Leases } from './lease.js';
 import type { OpenSocket } from './link.js';
+import { Locks } from './lock.js';
 import {
   bad,
-  checkConsistency,
-  checkLimit,
-  checkTimeout,
+  checkRevision,
   type ConnectOptions,
   type CountOptions,
+  type DeleteOptions,
+  type GetOptions,
+  type HistoryOptions,
+  type MutationOptions,
   type OperationOptions,
+  type PutOptions,
   type RangeOptions,
   type ReadOptions,
   type ScanOptions,
-  type Settings,
   toSettings,
 } from './options.js';
+import { askOutcome, type OperationName, type OperationOutcome } from './outcome.js';
+import type { Parts } from './ownership.js';
+import { type HistoryRevision, Reads } from './reads.js';
 import { openSocket as openClientSocket } from './socket.js';
+import type { TxnBuilder, TxnParts, TxnResult } from './txn.js';
+import type { Watch } from './watch.js';
+import { toWatchRequest, type WatchOptions } from './watch-options.js';
+import { type AddResult, type DeleteResult, type PutResult, Writes } from './writes.js';
 
-/** `revision`: the cluster's count of mutations, which this one took. */
-export interface PutResult {
-  readonly revision: number;
-}
-
-/** `deleted`: how many keys were there. With 0, `revision` is the cluster's present one: nothing changed. */
-export interface DeleteResult {
-  readonly revision: number;
-  readonly deleted: number;
+/**
+ * How much of the past the cluster keeps: what either bound asks for. The rest is compacted in the background; with both
+ * 0, nothing is. At first it is 100,000 revisions and five minutes.
+ */
+export interface Retention {
+  /** The last so many revisions; 0: no such bound. */
+  readonly keepRevisions: number;
+  /** Those of the last so many ms of the cluster's clock; 0: no such bound. */
+  readonly keepMs: number;
 }
 
 /** How long one replica may take to welcome us, before it counts as not answering. */
@@ -55,15 +61,33 @@ const HANDSHAKE_MS = 2_000;
  * - KVD_BAD_REQUEST, KVD_TOO_LARGE: it can never be done.
  * - KVD_UNAVAILABLE (reads also KVD_TIMEOUT): no quorum could be reached in time; nothing was done.
  * - KVD_OUTCOME_UNKNOWN: a mutation was sent and not answered in time. It was done at most once, or may yet be.
+ *   `error.operationId` is what outcome() takes to find out.
  * - KVD_SESSION_EXPIRED: the cluster has forgotten this client's session, so it cannot tell whether it did the mutation.
  * - KVD_OVERLOADED: too much is under way; await some of it first.
  * - KVD_CLOSED: close() was called, or the AbortSignal fired before anything was sent.
+ *
+ * Any error has `outcome`: 'not-done' where certainly nothing was done, else 'unknown', which a mutation can have with any
+ * of these codes when an earlier attempt of it was lost.
  */
 export class KvdClient {
-  private constructor(
-    private readonly dispatcher: Dispatcher,
-    private readonly settings: Settings,
-  ) {}
+  /** Leases: keys that end together unless they are kept alive. */
+  readonly lease: Leases;
+  /** Locks, with fencing. */
+  readonly lock: Locks;
+  private readonly caller: Caller;
+  private readonly reads: Reads;
+  private readonly writes: Writes;
+  private readonly parts: Parts;
+
+  private constructor(caller: Caller) {
+    this.caller = caller;
+    this.reads = new Reads(caller);
+    this.writes = new Writes(caller);
+    this.lease = new Leases(caller);
+    const { reads, writes, lease: leases } = this;
+    this.parts = { reads, writes, leases, watch: (options) => this.watch(options) };
+    this.lock = new Locks(this.parts);
+  }
 
   /** As connect(); `openSocket` and `random` are for tests. */
   static async connect(
@@ -80,98 +104,143 @@ export class KvdClient {
       await dispatcher.close();
       throw error;
     }
-    return new KvdClient(dispatcher, settings);
-  }
-
-  /** Store `value` (0 B to 1 MiB) under `key` (1 B to 4 KiB). Strings are stored as UTF-8. */
-  async put(key: Bytes, value: Bytes, options?: OperationOptions): Promise<PutResult> {
-    const task = { type: 'put', key: toBytes(key), value: toBytes(value) } as const;
-    checkKey(task.key);
-    checkValue(task.value);
-    return this.dispatcher.submit(task, asPut, this.timeoutMs(options), options?.signal);
-  }
-
-  /** The entry of `key`, undefined when there is none. */
-  async get(key: Bytes, options?: ReadOptions): Promise<Entry | undefined> {
-    const consistency = checkConsistency(options?.consistency ?? this.settings.consistency);
-    const task = { type: 'get', consistency, key: copyBytes(toBytes(key)) } as const;
-    checkKey(task.key);
-    return this.dispatcher.submit(task, asEntry, this.timeoutMs(options), options?.signal);
-  }
-
-  /** Delete one key, or with `{ prefix }` all keys that begin with it, as one mutation. */
-  async delete(key: Bytes | { readonly prefix: Bytes }, options?: OperationOptions): Promise<DeleteResult> {
-    if (typeof key === 'object' && 'prefix' in key) return this.deleteRange({ prefix: key.prefix }, options);
-    const task = { type: 'delete', key: toBytes(key) } as const;
-    checkKey(task.key);
-    return this.dispatcher.submit(task, asDeleted, this.timeoutMs(options), options?.signal);
-  }
-
-  /** Delete all keys of a range, as one mutation. `{ prefix: '' }` is every key; `{}` is refused. */
-  async deleteRange(range: RangeOptions, options?: OperationOptions): Promise<DeleteResult> {
-    if (range.prefix === undefined && range.from === undefined && range.to === undefined) {
-      throw bad("deleteRange needs prefix, from or to; { prefix: '' } means every key");
-    }
-    const task = { type: 'delete-range', ...toRange(range) } as const;
-    return this.dispatcher.submit(task, asDeleted, this.timeoutMs(options), options?.signal);
+    return new KvdClient(new Caller(dispatcher, settings));
   }
 
   /**
-   * The entries of a range in the order of their keys' bytes. Pages are fetched as they are needed, each with a timeout
-   * of its own and as of the moment it is read: a scan over more than one page is no snapshot.
+   * Store `value` (0 B to 1 MiB) under `key` (1 B to 4 KiB). Strings are stored as UTF-8.
+   *
+   * @throws KvdError KVD_CONDITION_FALSE: ifAbsent or ifRevision does not hold; KVD_LEASE_NOT_FOUND
    */
-  async *scan(options: ScanOptions = {}): AsyncGenerator<Entry, void, void> {
-    let left = options.limit === undefined ? Number.POSITIVE_INFINITY : checkLimit(options.limit);
-    let range = toRange(options);
-    while (left > 0 && !isEmptyRange(range)) {
-      const page = await this.page(
-        range,
-        options,
-        Math.min(left, PAGE_ENTRIES_MAX),
-        options.keysOnly ?? false,
-        false,
-      );
-      for (const entry of page.entries) yield new Entry(entry);
-      left -= page.entries.length;
-      if (page.next === null) return;
-      range = { from: copyBytes(page.next), to: range.to };
-    }
+  async put(key: Bytes, value: Bytes, options?: PutOptions): Promise<PutResult> {
+    return this.writes.put(key, value, options);
   }
 
-  /** How many keys a range holds. */
+  /**
+   * The entry of `key`, undefined when there is none (or was none at that revision).
+   *
+   * @throws KvdError KVD_COMPACTED: the revision is no longer kept; KVD_FUTURE_REVISION: it is not there yet
+   */
+  async get(key: Bytes, options?: GetOptions): Promise<Entry | undefined> {
+    return this.reads.get(key, options);
+  }
+
+  /**
+   * Delete one key, or with `{ prefix }` all keys that begin with it, as one mutation.
+   *
+   * @throws KvdError KVD_CONDITION_FALSE: ifRevision does not hold
+   */
+  async delete(key: Bytes | { readonly prefix: Bytes }, options?: DeleteOptions): Promise<DeleteResult> {
+    return this.writes.delete(key, options);
+  }
+
+  /** Delete all keys of a range, as one mutation. `{ prefix: '' }` is every key; `{}` is refused. */
+  async deleteRange(range: RangeOptions, options?: MutationOptions): Promise<DeleteResult> {
+    return this.writes.deleteRange(range, options);
+  }
+
+  /**
+   * Add to the decimal number in a value; an absent key counts as 0. Exactly once, like every mutation.
+   *
+   * @throws KvdError KVD_NOT_AN_INTEGER: the value is no decimal number of 64 bits, or would not be after
+   */
+  async add(key: Bytes, delta: number | bigint, options?: MutationOptions): Promise<AddResult> {
+    return this.writes.add(key, delta, options);
+  }
+
+  /** A transaction: compares, and one of two branches, all of it or nothing, as one revision. See TxnBuilder. */
+  txn(): TxnBuilder {
+    return this.writes.txn();
+  }
+
+  /** A transaction as data, as parseTxnJson of @kvd/protocol gives it. */
+  async transact(parts: TxnParts, options?: MutationOptions): Promise<TxnResult> {
+    return this.writes.transact(parts, options);
+  }
+
+  /**
+   * The entries of a range in the order of their keys' bytes, as of one revision: the given one, else that at which the
+   * first page was read. Pages are fetched as they are needed, each with a timeout of its own.
+   *
+   * @throws KvdError KVD_COMPACTED: the revision is no longer kept, or the cluster stopped keeping it before the scan was
+   *   through
+   */
+  scan(options: ScanOptions = {}): AsyncGenerator<Entry, void, void> {
+    return this.reads.scan(options);
+  }
+
+  /** How many keys a range holds, or held at a revision. */
   async count(options: CountOptions = {}): Promise<number> {
-    let range = toRange(options);
-    let count = 0;
-    while (!isEmptyRange(range)) {
-      const page = await this.page(range, options, 0, true, true);
-      count += page.count;
-      if (page.next === null) break;
-      range = { from: copyBytes(page.next), to: range.to };
+    return this.reads.count(options);
+  }
+
+  /** The cluster's present revision: reads and watches can start from it. */
+  async revision(options?: ReadOptions): Promise<number> {
+    return this.reads.revision(options);
+  }
+
+  /**
+   * What happens to the keys of a range, from a revision on: in order, each event once, also across restarts and changes of
+   * replica. See Watch.
+   *
+   *     for await (const event of kv.watch({ prefix: 'config/' })) console.log(event.type, event.keyText(), event.text());
+   *
+   * @throws KvdError KVD_OVERLOADED: 20,000 watches are open
+   */
+  watch(options: WatchOptions): Watch {
+    const { request, bounds } = toWatchRequest(options);
+    return this.caller.dispatcher.watches.open(request, bounds, options.signal);
+  }
+
+  /**
+   * What was done to the keys of a range, by whom and why, from a revision on until the present one; without any of key,
+   * prefix, from and to: to all keys.
+   *
+   * @throws KvdError KVD_COMPACTED: fromRevision is no longer kept
+   */
+  history(options: HistoryOptions = {}): AsyncGenerator<HistoryRevision, void, void> {
+    return this.reads.history(options);
+  }
+
+  /** An election of that name; does nothing yet. */
+  election(name: string): Election {
+    return new Election(this.parts, name);
+  }
+
+  /**
+   * What became of an operation that ended with outcome 'unknown'? If nothing did, nothing will: asking fences it. Can be
+   * asked by any client, for about ten minutes after the one that did it is gone.
+   */
+  async outcome(operation: OperationName, options?: OperationOptions): Promise<OperationOutcome> {
+    return askOutcome(this.caller, operation, options);
+  }
+
+  /**
+   * Forget what was superseded at or below a revision: it can no longer be read, and no watch can start at or below it.
+   *
+   * @throws KvdError KVD_FUTURE_REVISION: the cluster has not come to it
+   */
+  async compact(revision: number, options?: OperationOptions): Promise<void> {
+    if (checkRevision('revision', revision) === 0) throw bad('revision: compact needs one');
+    await this.caller.repeat({ type: 'compact', revision }, asDone, options);
+  }
+
+  /** Tell the cluster how much of the past to keep. */
+  async setRetention({ keepRevisions, keepMs }: Retention, options?: MutationOptions): Promise<void> {
+    for (const [name, value] of Object.entries({ keepRevisions, keepMs })) {
+      if (!Number.isSafeInteger(value) || value < 0)
+        throw bad(`${name}: ${value} is not a whole number from 0`);
     }
-    return count;
+    await this.caller.mutate({ type: 'set-retention', keepRevisions, keepMs }, asDone, options);
   }
 
-  /** Reject what is under way with KVD_CLOSED and disconnect. Leaves no timer and no socket. */
+  /**
+   * Reject what is under way with KVD_CLOSED, end watches, stop keeping leases alive, and disconnect. Leaves no timer and no
+   * socket. Leases are not revoked, so what is locked stays so until its lease ends: release it before.
+   */
   async close(): Promise<void> {
-    await this.dispatcher.close();
-  }
-
-  private page(
-    range: KeyRange,
-    options: ReadOptions,
-    limit: number,
-    keysOnly: boolean,
-    countOnly: boolean,
-  ): Promise<ScanPage> {
-    const consistency = checkConsistency(options.consistency ?? this.settings.consistency);
-    const task = { type: 'scan', consistency, ...range, limit, keysOnly, countOnly } as const;
-    return this.dispatcher.submit(task, asPage, this.timeoutMs(options), options.signal);
-  }
-
-  private timeoutMs(options: OperationOptions | undefined): number {
-    return options?.timeoutMs === undefined
-      ? this.settings.timeoutMs
-      : checkTimeout('timeoutMs', options.timeoutMs);
+    this.lease.close();
+    await this.caller.dispatcher.close();
   }
 }
 
@@ -185,27 +254,6 @@ export function connect(options: ConnectOptions): Promise<KvdClient> {
   return KvdClient.connect(options);
 }
 
-function asPut(response: Response): PutResult {
-  if (response.type === 'result' && response.result.type === 'put')
-    return { revision: response.result.revision };
-  throw unexpected(response, 'unknown');
-}
-
-function asDeleted(response: Response): DeleteResult {
-  if (response.type !== 'result' || response.result.type !== 'deleted') throw unexpected(response, 'unknown');
-  return { revision: response.result.revision, deleted: response.result.deleted };
-}
-
-function asEntry(response: Response): Entry | undefined {
-  if (response.type !== 'entry') throw unexpected(response, 'not-done');
-  return response.entry === null ? undefined : new Entry(response.entry);
-}
-
-function asPage(response: Response): ScanPage {
-  if (response.type !== 'page') throw unexpected(response, 'not-done');
-  return response;
-}
-
-function unexpected(response: Response, outcome: 'unknown' | 'not-done'): KvdError {
-  return new KvdError('KVD_INTERNAL', `the replica sent an answer of type '${response.type}'`, outcome);
+function asDone(response: Response): void {
+  if (response.type !== 'result' || response.result.type !== 'done') throw unexpected(response, 'unknown');
 }

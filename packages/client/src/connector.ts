@@ -5,7 +5,7 @@
  * At most one link per address. A link that was replaced stays until its last answer is in. Time comes in through
  * tick(); without ticks it only reacts. It never decides about operations: dispatcher.ts does.
  */
-import { KvdError, type Response, type Welcome } from '@kvd/protocol';
+import { KvdError, type Response, type WatchMessage, type Welcome } from '@kvd/protocol';
 import { Link, type OpenSocket } from './link.js';
 import { Roster } from './roster.js';
 
@@ -15,6 +15,7 @@ export interface ConnectorHost {
   /** It broke; what it holds as outstanding will not be answered. */
   linkLost(link: Link): void;
   answered(link: Link, requestId: number, response: Response): void;
+  watchTold(link: Link, watchId: number, message: WatchMessage): void;
   nextRequestId(): number;
 }
 
@@ -57,9 +58,15 @@ export class Connector {
     this.roster = new Roster(options.endpoints, options.random);
   }
 
-  /** Is there nothing to tidy up: no link but the one in use? */
+  /** Is there nothing to see to: no link but the one in use, and that one not to be asked whether it is alive? */
   get settled(): boolean {
-    return this.links.size === (this.current === null ? 0 : 1);
+    if (this.current === null) return this.links.size === 0;
+    return this.links.size === 1 && !this.current.isSilent(this.now());
+  }
+
+  /** tick() is called regularly from now on, after a time without. */
+  startTicking(): void {
+    this.tickedMs = this.now();
   }
 
   /** `wanted`: there is something to send, so be connected. */
@@ -94,6 +101,19 @@ export class Connector {
   useful(link: Link): void {
     link.usefulMs = this.now();
     this.rotations = 0;
+  }
+
+  /** Why connect() fails now; null: it may still succeed. `isLate`: its time is over. */
+  connectFailure(isLate: boolean, timeoutMs: number): KvdError | null {
+    const errors = this.roster.errors();
+    const codes = [...errors.values()].map((e) => (e instanceof KvdError ? e.code : undefined));
+    const refusal = codes.find((code) => code === 'KVD_WRONG_CLUSTER' || code === 'KVD_PROTOCOL_VERSION');
+    const hopeless = refusal !== undefined && codes.every((code) => code === refusal);
+    if (!hopeless && !isLate) return null;
+    const details = [...errors].map(([address, error]) => `${address}: ${error?.message ?? 'no answer'}`);
+    const text = hopeless ? 'refused by every endpoint' : `no endpoint answered within ${timeoutMs} ms`;
+    const code = hopeless ? refusal : 'KVD_UNAVAILABLE';
+    return new KvdError(code, `${text} (${details.join('; ')})`, 'not-done');
   }
 
   forEachLink(visit: (link: Link) => void): void {
@@ -157,6 +177,7 @@ export class Connector {
       openSocket(address, socketOptions, {
         onWelcome: (welcome) => this.onWelcome(link, welcome),
         onResponse: (requestId, response) => this.host.answered(link, requestId, response),
+        onWatchMessage: (watchId, message) => this.host.watchTold(link, watchId, message),
         onClosed: (error) => this.drop(link, error, true),
       }),
     );

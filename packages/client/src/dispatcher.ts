@@ -1,17 +1,20 @@
 /**
  * Every operation between its call and its answer: queues what is above the bounds, gives mutations their place in the
- * session, sends, sends again what was lost or refused for the moment, and ends what is out of time.
+ * session, sends, sends again what was lost or refused for the moment, and ends what is out of time. Watches, which have
+ * no end, are watch-manager.ts's; they share the links and the timer.
  *
  * One timer for all operations. It never answers "not done" for what may have been done (operation.ts).
  */
-import { ERRORS, type ErrorCode, KvdError, type Outcome, type Response } from '@kvd/protocol';
+import { ERRORS, type ErrorCode, KvdError, type Outcome, type Response, type SessionId } from '@kvd/protocol';
 import { Connector, type ConnectorOptions } from './connector.js';
 import { Fifo } from './fifo.js';
 import type { Link } from './link.js';
 import { errorOf, Operation, type Task, withCause } from './operation.js';
 import { KEEP_ALIVE_MS, Session } from './session.js';
+import { WatchManager } from './watch-manager.js';
 
 export interface DispatcherOptions extends ConnectorOptions {
+  readonly principal: string;
   readonly inFlightMax: number;
   readonly inFlightBytesMax: number;
   readonly queueMax: number;
@@ -36,7 +39,8 @@ const GOODBYE_MS = 250;
 
 export class Dispatcher {
   readonly connector: Connector;
-  private readonly session = new Session();
+  readonly watches: WatchManager;
+  private readonly session: Session;
   /** Sent, or waiting to be sent again. In the order they were admitted. */
   private readonly admitted = new Map<number, Operation>();
   private admittedBytes = 0;
@@ -54,7 +58,7 @@ export class Dispatcher {
 
   constructor(
     private readonly options: DispatcherOptions,
-    private readonly now: () => number = () => performance.now(),
+    readonly now: () => number = () => performance.now(),
   ) {
     this.connector = new Connector(
       options,
@@ -62,11 +66,29 @@ export class Dispatcher {
         linkReady: (link, overtake) => this.onLinkReady(link, overtake),
         linkLost: (link) => this.onLinkLost(link),
         answered: (link, requestId, response) => this.onAnswer(link, requestId, response),
+        watchTold: (link, watchId, message) => this.watches.onMessage(link, watchId, message),
         nextRequestId: () => ++this.lastRequestId,
       },
       now,
     );
-    this.keeper = setInterval(() => this.keepAlive(), KEEP_ALIVE_MS / 4).unref();
+    this.watches = new WatchManager(
+      {
+        currentLink: () => this.connector.current,
+        wake: () => this.startSweeper(false),
+        refused: (link, error) => this.leaveLink(link, error.code),
+      },
+      now,
+      options.random,
+    );
+    this.session = new Session(
+      {
+        control: (task, onAnswer, onError) => this.control(task, CONTROL_TIMEOUT_MS, onAnswer, onError),
+        sessionOpened: () => this.pump(),
+        sessionRefused: (error) => this.onSessionRefused(error),
+      },
+      options.principal,
+    );
+    this.keeper = setInterval(() => this.session.keepAlive(), KEEP_ALIVE_MS / 4).unref();
   }
 
   /** Do `task` within `timeoutMs`; resolves with what `interpret` makes of the answer. */
@@ -102,28 +124,24 @@ export class Dispatcher {
       while (this.connector.current === null) {
         if (signal?.aborted)
           throw withCause(new KvdError('KVD_CLOSED', 'aborted while connecting'), signal.reason);
-        const errors = this.connector.roster.errors();
-        const codes = [...errors.values()].map((e) => (e instanceof KvdError ? e.code : undefined));
-        const refusal = codes.find((code) => code === 'KVD_WRONG_CLUSTER' || code === 'KVD_PROTOCOL_VERSION');
-        const hopeless = refusal !== undefined && codes.every((code) => code === refusal);
-        if (!hopeless && this.now() < deadlineMs) {
-          await new Promise((resolve) => setTimeout(resolve, SWEEP_MS / 5));
-          continue;
-        }
-        const details = [...errors].map(([address, error]) => `${address}: ${error?.message ?? 'no answer'}`);
-        const text = hopeless ? 'refused by every endpoint' : `no endpoint answered within ${timeoutMs} ms`;
-        throw new KvdError(
-          hopeless ? refusal : 'KVD_UNAVAILABLE',
-          `${text} (${details.join('; ')})`,
-          'not-done',
-        );
+        const failure = this.connector.connectFailure(this.now() >= deadlineMs, timeoutMs);
+        if (failure !== null) throw failure;
+        await new Promise((resolve) => setTimeout(resolve, SWEEP_MS / 5));
       }
     } finally {
       this.connecting = false;
     }
   }
 
-  /** Reject what is under way, end the session as far as that is quick, leave no socket and no timer. */
+  /** What became of a mutation was asked, and answered. */
+  resolved(session: SessionId, sequence: number): void {
+    this.session.resolved(session, sequence);
+  }
+
+  /**
+   * Reject what is under way, leave no socket and no timer. Ends the session as far as that is quick, unless something in
+   * it has an outcome that is unknown: somebody may yet ask for it.
+   */
   close(): Promise<void> {
     this.closing ??= this.shutDown();
     return this.closing;
@@ -132,29 +150,37 @@ export class Dispatcher {
   private async shutDown(): Promise<void> {
     this.closed = true;
     clearInterval(this.keeper);
+    this.watches.close(new KvdError('KVD_CLOSED', 'the client was closed'));
     for (const operation of [...this.admitted.values(), ...this.mutations, ...this.reads]) {
       const outcome: Outcome = operation.mayHaveHappened ? 'unknown' : 'not-done';
       this.finish(operation, () =>
         operation.fail(new KvdError('KVD_CLOSED', 'the client was closed', outcome)),
       );
     }
-    const { state } = this.session;
-    if (state.phase === 'open' && this.connector.current !== null) {
+    if (this.session.mayBeClosed && this.connector.current !== null) {
+      const task: Task = { type: 'close-session', session: this.session.id };
       await new Promise<void>((resolve) => {
-        const task: Task = { type: 'close-session', session: state.id };
-        this.admit(
-          this.operation(
-            task,
-            GOODBYE_MS,
-            () => resolve(),
-            () => resolve(),
-          ),
+        this.control(
+          task,
+          GOODBYE_MS,
+          () => resolve(),
+          () => resolve(),
         );
-        this.startSweeper();
       });
     }
     this.connector.close();
     this.stopSweeper();
+  }
+
+  /** What the client itself needs done: beside the queues and their bounds. */
+  private control(
+    task: Task,
+    timeoutMs: number,
+    onAnswer: (response: Response) => void,
+    onError: (error: KvdError) => void,
+  ): void {
+    this.admit(this.operation(task, timeoutMs, onAnswer, onError));
+    this.startSweeper();
   }
 
   private operation(
@@ -204,19 +230,29 @@ export class Dispatcher {
     if (this.connector.current === null || this.admitted.size >= this.options.inFlightMax) return false;
     if (this.admitted.size > 0 && this.admittedBytes + operation.bytes > this.options.inFlightBytesMax)
       return false;
-    if (!operation.isMutation) return true;
-    this.session.dropWhenStale(Date.now());
-    return this.session.hasRoom;
+    return !operation.isMutation || this.session.makeRoom();
   }
 
   /** Send from now on; encodes what must not change between attempts. */
   private admit(operation: Operation): void {
-    if (operation.isMutation) operation.assign(this.session.admit(operation, Date.now()));
+    if (operation.isMutation && !this.assign(operation)) return;
     operation.requestId = ++this.lastRequestId;
     this.admitted.set(operation.requestId, operation);
     this.admittedBytes += operation.bytes;
     this.nextWakeMs = Math.min(this.nextWakeMs, operation.deadlineMs);
     if (this.connector.current !== null) this.send(operation, this.connector.current);
+  }
+
+  /** False: with its number it is too large, and has ended. */
+  private assign(operation: Operation): boolean {
+    try {
+      operation.assign(this.session.admit(operation));
+      return true;
+    } catch (error) {
+      if (!(error instanceof KvdError)) throw error;
+      this.finish(operation, () => operation.fail(error));
+      return false;
+    }
   }
 
   /** Admit from the queues what the bounds allow. */
@@ -232,7 +268,8 @@ export class Dispatcher {
         this.queuedBytes -= next.bytes;
       }
     }
-    if (this.mutations.length > 0 && this.connector.current !== null) this.openSession();
+    if (this.mutations.length > 0 && this.connector.current !== null && this.session.id === 0)
+      this.session.open();
   }
 
   private send(operation: Operation, link: Link): void {
@@ -265,15 +302,20 @@ export class Dispatcher {
   private onRefusal(operation: Operation, link: Link, error: KvdError): void {
     if (error.outcome === 'unknown') operation.uncertain = true;
     operation.lastError = error;
-    if (error.code === 'KVD_SESSION_EXPIRED') this.onSessionExpired(operation);
-    if (error.code === 'KVD_STORAGE' || error.code === 'KVD_STATE_DIVERGED')
-      this.connector.refused(link, true);
-    else if (error.code === 'KVD_UNAVAILABLE') this.connector.refused(link, false);
-    else this.connector.useful(link);
+    if (error.code === 'KVD_SESSION_EXPIRED') this.session.expired(sessionOf(operation));
+    if (!this.leaveLink(link, error.code)) this.connector.useful(link);
     if (!ERRORS[error.code].retry) {
       this.finish(operation, () => operation.fail(operation.verdict(error)));
       this.pump();
     } else if (operation.outstanding === 0) this.retryLater(operation, error);
+  }
+
+  /** Is it an answer of a replica that cannot help just now? Then go on at another. */
+  private leaveLink(link: Link, code: ErrorCode): boolean {
+    const ownFault = code === 'KVD_STORAGE' || code === 'KVD_STATE_DIVERGED';
+    if (!ownFault && code !== 'KVD_UNAVAILABLE') return false;
+    this.connector.refused(link, ownFault);
+    return true;
   }
 
   private retryLater(operation: Operation, error: KvdError): void {
@@ -307,9 +349,11 @@ export class Dispatcher {
       this.send(operation, link);
     }
     this.pump();
+    this.watches.linkReady(link);
   }
 
   private onLinkLost(link: Link): void {
+    this.watches.linkLost(link);
     const lost = [...link.outstanding.values()];
     link.outstanding.clear();
     for (const operation of lost) {
@@ -324,54 +368,22 @@ export class Dispatcher {
 
   // Session
 
-  private openSession(): void {
-    if (this.session.state.phase !== 'none') return;
-    this.session.opening();
-    const onAnswer = (response: Response) => {
-      if (response.type === 'result' && response.result.type === 'session') {
-        this.session.opened(response.result.session, Date.now());
-        this.pump();
-      } else onError(new KvdError('KVD_INTERNAL', 'the replica did not answer with a session', 'not-done'));
-    };
-    const onError = (error: KvdError) => {
-      this.session.lost();
-      for (const waiting of this.mutations) {
-        waiting.lastError = error;
-        if (!ERRORS[error.code].retry) this.finish(waiting, () => waiting.fail(notBegun(error)));
-      }
-      this.pump();
-    };
-    this.admit(this.operation({ type: 'open-session' }, CONTROL_TIMEOUT_MS, onAnswer, onError));
-  }
-
-  private onSessionExpired(operation: Operation): void {
-    const { state } = this.session;
-    if (state.phase === 'open' && state.id === sessionOf(operation)) this.session.lost();
-  }
-
-  private keepAlive(): void {
-    const { state } = this.session;
-    const idleMs = this.session.idleMs(Date.now());
-    if (state.phase !== 'open' || idleMs < KEEP_ALIVE_MS || this.closed) return;
-    const task: Task = { type: 'keep-alive', session: state.id };
-    // Without an answer nothing is lost but perhaps the session, and then the next mutation opens another.
-    this.admit(
-      this.operation(
-        task,
-        CONTROL_TIMEOUT_MS,
-        () => this.session.used(Date.now()),
-        () => undefined,
-      ),
-    );
-    this.startSweeper();
+  private onSessionRefused(error: KvdError): void {
+    for (const waiting of this.mutations) {
+      waiting.lastError = error;
+      if (!ERRORS[error.code].retry) this.finish(waiting, () => waiting.fail(notBegun(error)));
+    }
+    this.pump();
   }
 
   // Time
 
-  private startSweeper(): void {
+  /** `dial`: not only at the next sweep. */
+  private startSweeper(dial = true): void {
     if (this.sweeper !== null) return;
     this.sweeper = setInterval(() => this.sweep(), SWEEP_MS);
-    if (this.connector.current === null) this.connector.tick(true);
+    this.connector.startTicking();
+    if (dial && this.connector.current === null) this.connector.tick(true);
   }
 
   private stopSweeper(): void {
@@ -382,8 +394,9 @@ export class Dispatcher {
   private sweep(): void {
     const nowMs = this.now();
     if (nowMs >= this.nextWakeMs) this.wake(nowMs);
+    this.watches.tick();
     const pending = this.admitted.size > 0 || this.mutations.length > 0 || this.reads.length > 0;
-    const wanted = pending || this.connecting;
+    const wanted = pending || this.connecting || this.watches.isWaiting;
     if (wanted || !this.connector.settled) this.connector.tick(wanted);
     else this.stopSweeper();
   }

@@ -1,6 +1,6 @@
 /** An entry as users see it: owns its bytes, and gives them as text on request. */
 import type { Entry as WireEntry } from '@kvd/protocol';
-import { copyBytes } from './bytes.js';
+import { copyBytes, utf8 } from './bytes.js';
 
 /** A key with its value and history, as read at some revision. */
 export class Entry {
@@ -16,6 +16,8 @@ export class Entry {
   readonly modRevision: number;
   /** 1 for a key just created, one more with every put. */
   readonly version: number;
+  /** The lease that the key ends with; 0: none. */
+  readonly lease: number;
 
   constructor(entry: WireEntry) {
     // The decoder's bytes are views of a whole frame; a kept entry must not keep the frame.
@@ -25,14 +27,11 @@ export class Entry {
     this.createRevision = entry.createRevision;
     this.modRevision = entry.modRevision;
     this.version = entry.version;
+    this.lease = entry.lease;
   }
 
   /** The value as UTF-8 text. */
   text(): string {
     return utf8(this.value);
   }
-}
-
-function utf8(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }

@@ -5,36 +5,52 @@
  * (or can yet be) carried out; else the outcome is unknown, whatever later attempts say.
  */
 import {
-  type Consistency,
   encodeCommand,
   ERRORS,
   type ErrorCode,
   KvdError,
+  type MutateRequest,
   type Origin,
   type Request,
   type Response,
   type SessionId,
+  withOrigin,
 } from '@kvd/protocol';
 import { copyBytes } from './bytes.js';
 
-/** What is asked of the cluster, without what differs from attempt to attempt. */
-export type Task =
-  | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array }
-  | { readonly type: 'delete'; readonly key: Uint8Array }
-  | { readonly type: 'delete-range'; readonly from: Uint8Array; readonly to: Uint8Array }
-  | { readonly type: 'open-session' }
-  | { readonly type: 'keep-alive'; readonly session: SessionId }
-  | { readonly type: 'close-session'; readonly session: SessionId }
-  | { readonly type: 'get'; readonly consistency: Consistency; readonly key: Uint8Array }
+/** What the history is to say of a mutation: who did it (empty: the session's principal) and why. */
+export interface Note {
+  readonly principal: string;
+  readonly reason: string;
+}
+
+/** Changes the state and has a number in the session, so that it happens once. */
+type Numbered =
+  | { readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array; readonly note: Note | null }
+  | { readonly type: 'delete'; readonly key: Uint8Array; readonly note: Note | null }
   | {
-      readonly type: 'scan';
-      readonly consistency: Consistency;
+      readonly type: 'delete-range';
       readonly from: Uint8Array;
       readonly to: Uint8Array;
-      readonly limit: number;
-      readonly keysOnly: boolean;
-      readonly countOnly: boolean;
-    };
+      readonly note: Note | null;
+    }
+  /** Any other, encoded without an origin. */
+  | { readonly type: 'numbered'; readonly command: Uint8Array; readonly note: Note | null };
+
+/** Changes the state, but is as good twice as once. */
+type Repeatable =
+  | { readonly type: 'open-session'; readonly principal: string }
+  | { readonly type: 'keep-alive'; readonly session: SessionId }
+  | { readonly type: 'close-session'; readonly session: SessionId }
+  /** Any other, encoded. */
+  | { readonly type: 'repeatable'; readonly command: Uint8Array };
+
+type WithoutTimeout<R> = R extends unknown ? Omit<R, 'timeoutMs'> : never;
+
+export type ReadTask = WithoutTimeout<Exclude<Request, MutateRequest>>;
+
+/** What is asked of the cluster, without what differs from attempt to attempt. */
+export type Task = Numbered | Repeatable | ReadTask;
 
 /** Share of the remaining time that the replica does not get, so that its answer is here before we give up. */
 const ANSWER_SHARE = 0.1;
@@ -43,6 +59,8 @@ const ANSWER_MS_MIN = 250;
 const ANSWER_MS_MAX = 500;
 /** What an operation counts besides its key and value. */
 const OVERHEAD_BYTES = 128;
+/** In place of a task that nobody will send again. */
+const NOTHING: Task = { type: 'keep-alive', session: 0 };
 
 export class Operation {
   /** Its number on every connection it is sent on; 0 until it is admitted. */
@@ -62,6 +80,10 @@ export class Operation {
   onSettled: (() => void) | null = null;
   /** What it counts for the bounds in bytes. */
   readonly bytes: number;
+  /** Does it have a number in the session, because it must not happen twice? */
+  readonly isMutation: boolean;
+  /** It ended and nobody knows how: its number is kept, so that the cluster can be asked. */
+  unresolved = false;
   private command: Uint8Array | null = null;
 
   constructor(
@@ -71,13 +93,12 @@ export class Operation {
     private readonly onAnswer: (response: Response) => void,
     private readonly onError: (error: KvdError) => void,
   ) {
-    const key = task.type === 'put' || task.type === 'delete' || task.type === 'get' ? task.key.length : 0;
-    this.bytes = OVERHEAD_BYTES + key + (task.type === 'put' ? task.value.length : 0);
-  }
-
-  /** Does it change the state, so that it must not happen twice? */
-  get isMutation(): boolean {
-    return this.task.type === 'put' || this.task.type === 'delete' || this.task.type === 'delete-range';
+    this.bytes = OVERHEAD_BYTES + payloadBytes(task);
+    this.isMutation =
+      task.type === 'put' ||
+      task.type === 'delete' ||
+      task.type === 'delete-range' ||
+      task.type === 'numbered';
   }
 
   /** Copy what belongs to the caller, who may reuse it before it is sent. */
@@ -87,13 +108,28 @@ export class Operation {
     else if (task.type === 'delete') this.task = { ...task, key: copyBytes(task.key) };
   }
 
-  /** Encode the command once, with its place in the session; every attempt sends these bytes. */
+  /**
+   * Encode the command once, with its place in the session; every attempt sends these bytes.
+   * @throws KvdError KVD_TOO_LARGE
+   */
   assign(origin: Origin): void {
     const task = this.task;
-    if (task.type !== 'put' && task.type !== 'delete' && task.type !== 'delete-range') return;
+    switch (task.type) {
+      case 'put':
+      case 'delete':
+      case 'delete-range':
+        this.command = encodeCommand({ ...task, origin });
+        break;
+      case 'numbered':
+        this.command = withOrigin(task.command, origin);
+        break;
+      default:
+        return;
+    }
+    if (task.note !== null)
+      this.command = encodeCommand({ type: 'noted', ...task.note, command: this.command });
     this.session = origin.session;
     this.sequence = origin.sequence;
-    this.command = encodeCommand({ ...task, origin });
   }
 
   /** The request of an attempt made now. */
@@ -102,10 +138,8 @@ export class Operation {
     const marginMs = Math.min(Math.max(leftMs * ANSWER_SHARE, ANSWER_MS_MIN), ANSWER_MS_MAX, leftMs / 2);
     const timeoutMs = Math.max(1, Math.floor(leftMs - marginMs));
     const task = this.task;
-    if (task.type === 'get' || task.type === 'scan') return { ...task, timeoutMs };
-    this.command ??= encodeCommand(
-      task as Extract<Task, { type: 'open-session' | 'keep-alive' | 'close-session' }>,
-    );
+    if (isRead(task)) return { ...task, timeoutMs };
+    this.command ??= commandOf(task);
     return { type: 'mutate', timeoutMs, command: this.command };
   }
 
@@ -118,17 +152,27 @@ export class Operation {
   fail(error: KvdError): void {
     if (this.settled) return;
     this.settled = true;
+    if (error.outcome === 'unknown' && this.sequence > 0) {
+      error.operationId = `${this.session}.${this.sequence}`;
+      this.unresolved = true;
+      // It is kept for its number only.
+      this.task = NOTHING;
+      this.command = null;
+    }
     this.onError(error);
   }
 
   /** May it have been carried out, or be yet? Asked when no answer that says otherwise is in. */
   get mayHaveHappened(): boolean {
-    return this.isMutation && (this.uncertain || this.outstanding > 0);
+    return (this.isMutation || this.task.type === 'repeatable') && (this.uncertain || this.outstanding > 0);
   }
 
-  /** The error to end with when the last word on it was `error`. */
+  /**
+   * The error to end with when the last word on it was `error`. An error is an answer to one attempt: the cluster keeps
+   * none, so another attempt may do what this one could not. Only a fence is for good.
+   */
   verdict(error: KvdError): KvdError {
-    if (!this.mayHaveHappened || error.outcome === 'unknown') return error;
+    if (!this.mayHaveHappened || error.outcome === 'unknown' || error.code === 'KVD_FENCED') return error;
     const code: ErrorCode = ERRORS[error.code].retry ? 'KVD_OUTCOME_UNKNOWN' : error.code;
     return withCause(
       new KvdError(code, `an earlier attempt may have been carried out; ${error.message}`, 'unknown'),
@@ -143,7 +187,8 @@ export class Operation {
     if (this.requestId === 0) return new KvdError('KVD_UNAVAILABLE', `never sent, given up ${after}: ${why}`);
     if (this.mayHaveHappened) return new KvdError('KVD_OUTCOME_UNKNOWN', `sent, but not answered ${after}`);
     if (last !== null && this.outstanding === 0) return last;
-    if (this.isMutation) return new KvdError('KVD_UNAVAILABLE', `nothing was done, given up ${after}`);
+    if (this.isMutation || this.task.type === 'repeatable')
+      return new KvdError('KVD_UNAVAILABLE', `nothing was done, given up ${after}`);
     return new KvdError('KVD_TIMEOUT', `not answered ${after}`);
   }
 }
@@ -161,4 +206,40 @@ export function errorOf(response: Response): KvdError | null {
     return new KvdError(response.result.code, response.result.message);
   }
   return null;
+}
+
+function payloadBytes(task: Task): number {
+  switch (task.type) {
+    case 'put':
+      return task.key.length + task.value.length;
+    case 'delete':
+    case 'get':
+      return task.key.length;
+    case 'numbered':
+    case 'repeatable':
+      return task.command.length;
+    default:
+      return 0;
+  }
+}
+
+function isRead(task: Task): task is ReadTask {
+  return task.type === 'get' || task.type === 'scan' || task.type === 'leases' || task.type === 'history';
+}
+
+/** The bytes of what has no number. */
+function commandOf(task: Numbered | Repeatable): Uint8Array {
+  switch (task.type) {
+    case 'repeatable':
+      return task.command;
+    case 'open-session':
+    case 'keep-alive':
+    case 'close-session':
+      return encodeCommand(task);
+    case 'put':
+    case 'delete':
+    case 'delete-range':
+    case 'numbered':
+      throw new Error('a mutation is sent that has no number');
+  }
 }

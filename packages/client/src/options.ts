@@ -1,6 +1,13 @@
 /** What a client can be told: at connect, and for each operation. Checks it; the defaults are here. */
-import { type Consistency, KvdError, TIMEOUT_MS_MAX } from '@kvd/protocol';
+import {
+  type Consistency,
+  KvdError,
+  PRINCIPAL_BYTES_MAX,
+  REASON_BYTES_MAX,
+  TIMEOUT_MS_MAX,
+} from '@kvd/protocol';
 import type { Bytes } from './bytes.js';
+import type { Note } from './operation.js';
 
 /** For connect(). */
 export interface ConnectOptions {
@@ -14,6 +21,11 @@ export interface ConnectOptions {
   readonly consistency?: Consistency;
   /** Shown in the replicas' logs. Default 'kvd-client'. */
   readonly name?: string;
+  /**
+   * Who this client's mutations are noted to be by in the history, up to 256 bytes. It is what the client says of
+   * itself: nothing checks it. Default: nobody.
+   */
+  readonly principal?: string;
   /** Operations sent and not answered, at most; more wait in the queue. Default 16,384. */
   readonly inFlightMax?: number;
   /** The same in bytes of keys and values. Default 32 MiB. */
@@ -34,6 +46,28 @@ export interface OperationOptions {
   readonly signal?: AbortSignal;
 }
 
+/** For every mutation. */
+export interface MutationOptions extends OperationOptions {
+  /** Who it is noted to be by in the history, up to 256 bytes. Default: the client's principal. */
+  readonly principal?: string;
+  /** Why it is done, for the history, up to 1 KiB. */
+  readonly reason?: string;
+}
+
+export interface PutOptions extends MutationOptions {
+  /** The lease that the key belongs to from now on, and ends with. Default: none, also if it belonged to one before. */
+  readonly lease?: number;
+  /** Only if the key is absent. */
+  readonly ifAbsent?: boolean;
+  /** Only if the key's modRevision is this one; 0: only if it is absent. */
+  readonly ifRevision?: number;
+}
+
+export interface DeleteOptions extends MutationOptions {
+  /** Only if the key's modRevision is this one. Of one key, not of a range. */
+  readonly ifRevision?: number;
+}
+
 /** For every read. */
 export interface ReadOptions extends OperationOptions {
   /**
@@ -41,6 +75,11 @@ export interface ReadOptions extends OperationOptions {
    * has applied, which may lag; answered without a quorum.
    */
   readonly consistency?: Consistency;
+}
+
+export interface GetOptions extends ReadOptions {
+  /** As it was after this revision, which must not be compacted. Default, and 0: now. */
+  readonly revision?: number;
 }
 
 /** Which keys: those that satisfy all that is given. Keys are ordered by their bytes. */
@@ -52,14 +91,28 @@ export interface RangeOptions {
   readonly to?: Bytes;
 }
 
-export interface ScanOptions extends RangeOptions, ReadOptions {
+export interface ScanOptions extends RangeOptions, GetOptions {
   /** Entries at most. Default: all. */
   readonly limit?: number;
   /** Leave the values out. */
   readonly keysOnly?: boolean;
+  /** The last key first. */
+  readonly reverse?: boolean;
 }
 
-export interface CountOptions extends RangeOptions, ReadOptions {}
+export interface CountOptions extends RangeOptions, GetOptions {}
+
+/** One key, or a range. */
+export interface KeysOptions extends RangeOptions {
+  readonly key?: Bytes;
+}
+
+export interface HistoryOptions extends KeysOptions, ReadOptions {
+  /** The first revision wanted. Default: the oldest that is kept. */
+  readonly fromRevision?: number;
+  /** Revisions at most. Default: all. */
+  readonly limit?: number;
+}
 
 const DEFAULT_TIMEOUT_MS = 5_000;
 
@@ -70,6 +123,7 @@ export interface Settings {
   readonly connectTimeoutMs: number;
   readonly consistency: Consistency;
   readonly name: string;
+  readonly principal: string;
   readonly inFlightMax: number;
   readonly inFlightBytesMax: number;
   readonly queueMax: number;
@@ -87,6 +141,7 @@ export function toSettings(options: ConnectOptions): Settings {
     connectTimeoutMs: checkTimeout('connectTimeoutMs', options.connectTimeoutMs ?? timeoutMs),
     consistency: checkConsistency(options.consistency ?? 'linearizable'),
     name: options.name ?? 'kvd-client',
+    principal: checkText('principal', options.principal ?? '', PRINCIPAL_BYTES_MAX),
     inFlightMax: checkCount('inFlightMax', options.inFlightMax ?? 16_384),
     inFlightBytesMax: checkCount('inFlightBytesMax', options.inFlightBytesMax ?? 32 * 1024 * 1024),
     queueMax: checkCount('queueMax', options.queueMax ?? 65_536),
@@ -110,6 +165,28 @@ export function checkLimit(limit: number): number {
   throw bad(`limit: ${limit} is not a whole number, 0 or more`);
 }
 
+/** A revision, 0 or undefined: none in particular. */
+export function checkRevision(name: string, revision: number | undefined): number {
+  if (revision === undefined) return 0;
+  if (Number.isSafeInteger(revision) && revision >= 0) return revision;
+  throw bad(`${name}: ${revision} is no revision`);
+}
+
+/** A lease's id; 0 is none. */
+export function checkLease(lease: number): number {
+  if (Number.isSafeInteger(lease) && lease > 0) return lease;
+  throw bad(`lease: ${lease} is no id of a lease`);
+}
+
+/** What the history is to say of a mutation besides what the session says; null: nothing. */
+export function noteOf(options: MutationOptions | undefined): Note | null {
+  if (options?.principal === undefined && options?.reason === undefined) return null;
+  return {
+    principal: checkText('principal', options.principal ?? '', PRINCIPAL_BYTES_MAX),
+    reason: checkText('reason', options.reason ?? '', REASON_BYTES_MAX),
+  };
+}
+
 export function bad(message: string): KvdError {
   return new KvdError('KVD_BAD_REQUEST', message);
 }
@@ -124,4 +201,10 @@ function checkEndpoint(endpoint: string): string {
 function checkCount(name: string, count: number): number {
   if (Number.isSafeInteger(count) && count >= 1) return count;
   throw bad(`${name}: ${count} is not a whole number, 1 or more`);
+}
+
+function checkText(name: string, text: string, bytesMax: number): string {
+  const bytes = typeof text === 'string' ? Buffer.byteLength(text) : Number.NaN;
+  if (bytes <= bytesMax) return text;
+  throw bad(`${name}: not a text of at most ${bytesMax} bytes`);
 }

@@ -1,7 +1,7 @@
 /** Whom the client tries next, and how keys are bounded: the parts that decide without a socket. */
-import type { Welcome } from '@kvd/protocol';
+import { prefixEnd, type Welcome } from '@kvd/protocol';
 import t from 'tap';
-import { isEmptyRange, prefixEnd, toRange } from '../src/bytes.js';
+import { isEmptyRange, toRange } from '../src/bytes.js';
 import { Fifo } from '../src/fifo.js';
 import { Roster } from '../src/roster.js';
 

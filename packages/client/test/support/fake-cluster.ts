@@ -15,10 +15,24 @@ import {
   type Request,
   type Response,
   type ScanRequest,
+  type TxnOperation,
+  type TxnOperationResult,
+  type WatchMessage,
+  type WatchRequest,
 } from '@kvd/protocol';
+import type { WatchSink } from '@kvd/replica';
 import { ClientListener } from '@kvd/transport';
 
 const CLUSTER_ID = 'c'.repeat(32);
+
+type Numbered = Extract<Command, { readonly origin: unknown }>;
+
+/** A watch that a replica was asked for, and has not been told to end. */
+export interface FakeWatch {
+  readonly watchId: number;
+  readonly request: WatchRequest;
+  tell(message: WatchMessage): void;
+}
 
 /** `reply` may be called now, later or never. Return false to let the replica do what it would do anyway. */
 export type Misbehaviour = (
@@ -33,9 +47,11 @@ export class FakeCluster {
   /** How often each `session/sequence` was applied. */
   readonly applied = new Map<string, number>();
   readonly commands: Command[] = [];
+  readonly leases = new Set<number>();
   private readonly results = new Map<string, CommandResult>();
   private readonly sessions = new Set<number>();
   private lastSession = 0;
+  private lastLease = 0;
   private revision = 0;
   leaderId = 1;
   clusterId = CLUSTER_ID;
@@ -81,42 +97,101 @@ export class FakeCluster {
         if (command.type === 'close-session') this.sessions.delete(command.session);
         return { type: 'done' };
       }
+      case 'noted':
+        return this.apply(decodeCommand(command.command));
+      case 'lease-keep-alive':
+        return this.leases.has(command.lease)
+          ? { type: 'lease', lease: command.lease, ttlMs: 1 }
+          : { type: 'error', code: 'KVD_LEASE_NOT_FOUND', message: 'not here' };
+      case 'compact':
+        return { type: 'done' };
+      case 'outcome':
+        return this.outcome(command.session, command.sequence);
       case 'keyed':
+      case 'keyed-outcome':
+      case 'expire-leases':
         return { type: 'error', code: 'KVD_BAD_REQUEST', message: 'not here' };
-      case 'put':
-      case 'delete':
-      case 'delete-range': {
-        const { session, sequence } = command.origin;
-        if (!this.sessions.has(session)) return expired;
-        const name = `${session}/${sequence}`;
-        const stored = this.results.get(name);
-        if (stored !== undefined) return stored;
-        this.applied.set(name, (this.applied.get(name) ?? 0) + 1);
-        const result = this.mutate(command);
-        this.results.set(name, result);
-        return result;
-      }
+      default:
+        return this.once(command);
     }
   }
 
-  private mutate(command: Extract<Command, { type: 'put' | 'delete' | 'delete-range' }>): CommandResult {
-    if (command.type === 'put') {
-      const name = hex(command.key);
-      const old = this.store.get(name);
-      this.revision++;
-      this.store.set(name, {
-        key: command.key.slice(),
-        value: command.value.slice(),
-        createRevision: old?.createRevision ?? this.revision,
-        modRevision: this.revision,
-        version: (old?.version ?? 0) + 1,
-      });
-      return { type: 'put', revision: this.revision };
+  private once(command: Numbered): CommandResult {
+    const { session, sequence } = command.origin;
+    if (!this.sessions.has(session)) return expired;
+    const name = `${session}/${sequence}`;
+    const stored = this.results.get(name);
+    if (stored !== undefined) return stored;
+    const result = this.mutate(command);
+    if (result.type === 'error') return result;
+    this.applied.set(name, (this.applied.get(name) ?? 0) + 1);
+    this.results.set(name, result);
+    return result;
+  }
+
+  private outcome(session: number, sequence: number): CommandResult {
+    if (!this.sessions.has(session)) return { type: 'outcome', outcome: { status: 'forgotten' } };
+    const name = `${session}/${sequence}`;
+    const stored = this.results.get(name);
+    if (stored === undefined) this.results.set(name, fenced);
+    if (stored === undefined || stored === fenced) return { type: 'outcome', outcome: { status: 'never' } };
+    return { type: 'outcome', outcome: { status: 'applied', result: stored } };
+  }
+
+  private mutate(command: Numbered): CommandResult {
+    switch (command.type) {
+      case 'put':
+        this.put(command.key, command.value);
+        return { type: 'put', revision: this.revision };
+      case 'delete':
+        return this.delete([hex(command.key)]);
+      case 'delete-range':
+        return this.delete(this.between(command.from, command.to).map((e) => hex(e.key)));
+      case 'txn': {
+        const succeeded = command.compares.every((compare) => {
+          const revision = this.store.get(hex(compare.key))?.modRevision ?? 0;
+          if (compare.target === 'exists') return compare.exists === revision > 0;
+          return compare.target === 'mod-revision' && compare.number === revision;
+        });
+        const results = (succeeded ? command.success : command.failure).map((each) => this.operate(each));
+        return { type: 'txn', revision: this.revision, succeeded, results };
+      }
+      case 'lease-grant':
+        this.leases.add(++this.lastLease);
+        return { type: 'lease', lease: this.lastLease, ttlMs: command.ttlMs };
+      case 'lease-revoke':
+        if (this.leases.delete(command.lease)) return this.delete([]);
+        return { type: 'error', code: 'KVD_LEASE_NOT_FOUND', message: 'not here' };
+      case 'set-retention':
+        return { type: 'done' };
     }
-    const names =
-      command.type === 'delete'
-        ? [hex(command.key)]
-        : this.between(command.from, command.to).map((e) => hex(e.key));
+  }
+
+  /** What the tests here need of a transaction; a revision for each put is none of it. */
+  private operate(operation: TxnOperation): TxnOperationResult {
+    if (operation.type === 'put') {
+      this.put(operation.key, operation.value);
+      return { type: 'put' };
+    }
+    if (operation.type === 'get') return { type: 'entry', entry: this.store.get(hex(operation.key)) ?? null };
+    throw new Error(`a fake cluster does no ${operation.type} in a transaction`);
+  }
+
+  private put(key: Uint8Array, value: Uint8Array): void {
+    const name = hex(key);
+    const old = this.store.get(name);
+    this.revision++;
+    this.store.set(name, {
+      key: key.slice(),
+      value: value.slice(),
+      createRevision: old?.createRevision ?? this.revision,
+      modRevision: this.revision,
+      version: (old?.version ?? 0) + 1,
+      lease: 0,
+    });
+  }
+
+  private delete(names: readonly string[]): CommandResult {
     const deleted = names.filter((name) => this.store.delete(name)).length;
     if (deleted > 0) this.revision++;
     return { type: 'deleted', revision: this.revision, deleted };
@@ -126,7 +201,8 @@ export class FakeCluster {
     if (request.type === 'get') {
       return { type: 'entry', entry: this.store.get(hex(request.key)) ?? null, revision: this.revision };
     }
-    return this.page(request);
+    if (request.type === 'scan') return this.page(request);
+    return { type: 'error', code: 'KVD_BAD_REQUEST', message: 'not here', outcome: 'not-done' };
   }
 
   /** Pages of three, so that a test sees some. */
@@ -152,6 +228,8 @@ export class FakeReplica {
   misbehave: Misbehaviour = () => false;
   /** Every request that reached it. */
   readonly requests: Request[] = [];
+  /** In the order they were asked for; those given up are gone. */
+  watches: FakeWatch[] = [];
   /** Address that it says it has. */
   address = '';
   unanswered = 0;
@@ -230,7 +308,17 @@ export class FakeReplica {
           };
           if (!this.misbehave(request, reply, this)) reply(this.answer(request));
         },
-        onClosed: () => undefined,
+        onWatch: (sink: WatchSink, watchId, request) => {
+          const copy = { ...request, from: request.from.slice(), to: request.to.slice() };
+          const tell = (message: WatchMessage) => sink.tell(watchId, message);
+          this.watches.push({ watchId, request: copy, tell });
+        },
+        onUnwatch: (_sink, watchId) => {
+          this.watches = this.watches.filter((watch) => watch.watchId !== watchId);
+        },
+        onClosed: () => {
+          this.watches = [];
+        },
       },
     });
   }
@@ -245,12 +333,14 @@ export function refusal(code: ErrorCode, outcome = ERRORS[code].outcome): Respon
   return { type: 'error', code, message: 'as told', outcome };
 }
 
-/** Is it a put, delete or delete-range (not a session's opening or end)? */
+/** Is it anything that has a number (not a session's opening or end)? */
 export function isUserMutation(request: Request): boolean {
   if (request.type !== 'mutate') return false;
-  return ['put', 'delete', 'delete-range'].includes(decodeCommand(request.command).type);
+  const command = decodeCommand(request.command);
+  return 'origin' in command || command.type === 'noted';
 }
 
+const fenced: CommandResult = { type: 'error', code: 'KVD_FENCED', message: 'fenced' };
 const expired: CommandResult = { type: 'error', code: 'KVD_SESSION_EXPIRED', message: 'expired' };
 
 function hex(bytes: Uint8Array): string {
