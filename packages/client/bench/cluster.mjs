@@ -32,7 +32,7 @@ export class Cluster {
       path.join(this.directory, String(i + 1)),
     ];
     const options = { stdio: ['ignore', 'pipe', 'inherit'] };
-    return spawn(process.execPath, [kvd, ...args, '--log-level', 'warn'], options);
+    return spawn(process.execPath, [kvd, ...args, '--log-level', 'error'], options);
   }
 
   /** Stop one replica as an operator would and start it again; ms until it says that it is ready. */
