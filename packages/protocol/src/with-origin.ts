@@ -32,8 +32,5 @@ export function withOrigin(command: Uint8Array, origin: Origin): Uint8Array {
     command.subarray(reader.offset),
   ]);
   if (bytes.length <= REQUEST_BYTES_MAX) return bytes;
-  throw new KvdError(
-    'KVD_TOO_LARGE',
-    `request: ${bytes.length} bytes, at most ${REQUEST_BYTES_MAX} allowed`,
-  );
+  throw new KvdError('KVD_TOO_LARGE', `request: ${bytes.length} bytes, at most ${REQUEST_BYTES_MAX} allowed`);
 }

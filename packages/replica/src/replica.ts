@@ -173,7 +173,9 @@ export class Replica implements ReplicaApi, TransportHandler {
   }
 
   watch(sink: WatchSink, watchId: number, request: WatchRequest): void {
-    this.watches.open(sink, watchId, request);
+    const refusal = this.refusal();
+    if (refusal === null) this.watches.open(sink, watchId, request);
+    else sink.tell(watchId, { type: 'ended', ...refusal, resumeRevision: request.fromRevision });
   }
 
   unwatch(sink: WatchSink, watchId: number): void {
@@ -504,8 +506,14 @@ export class Replica implements ReplicaApi, TransportHandler {
   private onStateTrouble(error: Error | null): void {
     if (error) {
       this.node.killRole('proposer');
+      // Who watches goes on at a replica whose state is right, from where it was.
+      this.watches.endAll('KVD_STATE_DIVERGED', this.keeper.trouble);
       this.ports.listeners?.onFailure?.({ kind: 'state', error });
-    } else if (!this.down.has('proposer')) {
+      this.changed();
+      return;
+    }
+    this.watches.onStateReplaced();
+    if (!this.down.has('proposer')) {
       this.node.restoreRole('proposer', this.ports.log.recovered);
     }
     this.changed();
@@ -513,6 +521,7 @@ export class Replica implements ReplicaApi, TransportHandler {
 
   private restored(role: PaxosRole): void {
     if (!this.down.delete(role)) return;
+    if (role === 'learner') this.watches.onStateReplaced();
     if (role !== 'proposer' || this.keeper.trouble === '')
       this.node.restoreRole(role, this.ports.log.recovered);
     this.trace('info', 'role-restored', { role, chosenThrough: this.node.chosenThrough });
