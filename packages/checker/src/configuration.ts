@@ -183,8 +183,12 @@ export class Configuration {
 
   /** Give back all that was taken since. */
   backTo({ trail, position, state }: Configuration['mark']): void {
-    while (this.position > position) this.setSlot(at(this.problem.byEnd, --this.position), true);
     while (this.trail.length > trail) this.giveBack(this.trail.pop() ?? 0);
+    // After that, because of two steps that share a slot the one to end first may still be taken, the other no longer.
+    while (this.position > position) {
+      const step = at(this.problem.byEnd, --this.position);
+      this.setSlot(step, this.taken[step] === 1);
+    }
     this.state = state;
   }
 }
