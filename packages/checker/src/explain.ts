@@ -12,10 +12,23 @@ export function explain(history: History, key: string, steps: readonly Step[], c
   if (culprit.requires !== undefined && !others.some((step) => step.appends !== undefined)) {
     return `${subject} ${whyNotFound(history, key, others, culprit, culprit.requires)}`;
   }
+  const missed = missingAppend(others, culprit);
+  const missedOperation = missed && history.operations[missed.operation];
+  if (missed !== undefined && missedOperation !== undefined) {
+    return `${subject} found nothing of ${nameOperation(missedOperation, missed.operation)}, which was done before it began`;
+  }
   if (culprit.excludes !== undefined) {
     return `${subject} found another value than ${shown(culprit.excludes)}, which no order of the others leaves it`;
   }
   return `no order explains all answers; without ${subject} the others can be ordered`;
+}
+
+/** An append that the culprit should have found, because nothing could have overwritten it. */
+function missingAppend(others: readonly Step[], { start, requires }: Step): Step | undefined {
+  if (requires === undefined || others.some(({ sets }) => sets !== undefined)) return undefined;
+  return others.find(({ appends, end }) => {
+    return appends !== undefined && appends !== '' && end < start && requires?.includes(appends) !== true;
+  });
 }
 
 function whyNotFound(

@@ -3,6 +3,8 @@
 export type FindingKind =
   /** An acknowledged write is missing from what a replica holds in the end. */
   | 'lost-write'
+  /** A number is not the sum of what was added: an addition was lost, or done twice. */
+  | 'sum-wrong'
   /** Replicas hold different things in the end. */
   | 'replicas-differ'
   /** One mutation took effect twice. */

@@ -5,9 +5,8 @@
 import type { FindingList, HistoryReport } from './check.js';
 import type { Violation } from './linearizability.js';
 import type { History } from './operation.js';
-import { shown } from './text.js';
 import { type Bar, contextOf, latestOf, makeTimeline, type Timeline } from './timeline.js';
-import { wordOperation, wordTime } from './wording.js';
+import { wordKeys, wordOperation, wordTime } from './wording.js';
 
 export interface HtmlOptions {
   /** Default "History". */
@@ -18,10 +17,12 @@ export interface HtmlOptions {
 
 const CONTEXT_MAX = 60;
 const OPERATIONS_MAX = 200;
-const COLUMN = 46;
+const COLUMN = 160;
 const COLUMN_MIN = 14;
-const CHART_WIDTH = 1400;
+const CHART_WIDTH = 1300;
 const ROW = 34;
+/** Below the rows: the times. */
+const FOOT = 24;
 const LEFT = 110;
 const CHARACTER = 7;
 
@@ -37,7 +38,7 @@ export function escapeHtml(text: string): string {
 export function htmlReport(history: History, report: HistoryReport, options: HtmlOptions = {}): string {
   const title = escapeHtml(options.title ?? 'History');
   const { linearizability, lost, repeated, revisions } = report;
-  const hidden = linearizability.violatedKeys.length - linearizability.violations.length;
+  const hidden = linearizability.violationsHidden;
   return [
     '<!doctype html>',
     '<html lang="en">',
@@ -54,7 +55,7 @@ export function htmlReport(history: History, report: HistoryReport, options: Htm
     countsHtml(report),
     options.details ?? '',
     ...linearizability.violations.map((violation) => violationHtml(history, violation)),
-    hidden > 0 ? `<p>… and ${hidden} more keys that are not linearizable.</p>` : '',
+    hidden > 0 ? `<p>… and ${hidden} more, not shown.</p>` : '',
     findingsHtml('Acknowledged writes lost', lost),
     findingsHtml('Operations applied twice', repeated),
     findingsHtml('Revisions that do not fit', revisions),
@@ -68,13 +69,13 @@ export function htmlReport(history: History, report: HistoryReport, options: Htm
 
 /** One violation as a section of a page that has REPORT_STYLE. */
 export function violationHtml(history: History, violation: Violation): string {
-  const { key, operations, explanation, minimal } = violation;
+  const { keys, operations, explanation, minimal } = violation;
   const { shown: listed, hidden } = latestOf(violation, OPERATIONS_MAX);
   const size =
     operations.length === 1 ? 'one operation that cannot be' : `${operations.length} operations in no order`;
   return [
     '<section>',
-    `<h2>Key <code>${escapeHtml(shown(key))}</code>: ${size}${minimal ? '' : ', perhaps more than it takes'}</h2>`,
+    `<h2>${escapeHtml(wordKeys(keys))}: ${size}${minimal ? '' : ', perhaps more than it takes'}</h2>`,
     `<p>${escapeHtml(explanation)}.</p>`,
     chart(makeTimeline(history, listed, contextOf(history, violation, CONTEXT_MAX)), violation),
     '<p class="legend">',
@@ -102,20 +103,25 @@ function verdictHtml({ verdict, linearizability }: HistoryReport): string {
 }
 
 function countsHtml({ linearizability, ...report }: HistoryReport): string {
-  const rows: [string, number][] = [
+  const facts: [string, number][] = [
     ['operations', report.operations],
     ['acknowledged', report.acknowledged],
     ['failed', report.failed],
     ['unknown', report.unknown],
     ['keys', linearizability.keys],
+  ];
+  const faults: [string, number][] = [
     ['keys not linearizable', linearizability.violatedKeys.length],
     ['keys undecided', linearizability.undecidedKeys.length],
     ['acknowledged writes lost', report.lost.count],
     ['operations applied twice', report.repeated.count],
     ['revisions that do not fit', report.revisions.count],
   ];
-  const cells = rows.map(([name, count]) => `<tr><th>${name}</th><td>${count}</td></tr>`);
-  return `<table class="counts">${cells.join('')}</table>`;
+  const cells = [...facts, ...faults].map(([name, count], i) => {
+    const isFault = i >= facts.length && count > 0;
+    return `<div${isFault ? ' class="fault"' : ''}><dt>${name}</dt><dd>${count}</dd></div>`;
+  });
+  return `<dl class="counts">${cells.join('')}</dl>`;
 }
 
 function findingsHtml(title: string, { count, list }: FindingList): string {
@@ -143,11 +149,15 @@ function operationRow(history: History, violation: Violation, index: number): st
 }
 
 function chart({ rows, times }: Timeline, violation: Violation): string {
-  const column = Math.max(COLUMN_MIN, Math.min(COLUMN, CHART_WIDTH / Math.max(1, times.length)));
+  const column = Math.max(COLUMN_MIN, Math.min(COLUMN, CHART_WIDTH / (times.length + 1)));
   const width = Math.round(LEFT + (times.length + 1) * column);
-  const height = (rows.length + 1) * ROW;
+  const height = rows.length * ROW + FOOT;
   const bars = rows.flatMap(({ bars: ofRow }, row) =>
-    ofRow.map((bar) => barSvg(bar, row, column, width, violation)),
+    ofRow.map((bar, i) => {
+      // A label may go on behind its bar, up to the next one.
+      const free = LEFT + (ofRow[i + 1]?.from ?? times.length + 1) * column;
+      return barSvg(bar, row, column, width, free, violation);
+    }),
   );
   const names = rows.map(({ client }, row) => {
     const y = row * ROW + ROW / 2 + 4;
@@ -174,14 +184,24 @@ function chart({ rows, times }: Timeline, violation: Violation): string {
   ].join('\n');
 }
 
-function barSvg(bar: Bar, row: number, column: number, width: number, violation: Violation): string {
+function barSvg(
+  bar: Bar,
+  row: number,
+  column: number,
+  width: number,
+  free: number,
+  violation: Violation,
+): string {
   const { operation, from, to, role } = bar;
   const isOpen = to === Number.POSITIVE_INFINITY;
   const x = Math.round(LEFT + from * column);
   const right = isOpen ? width - 4 : Math.round(LEFT + to * column);
   const barWidth = Math.max(6, right - x);
   const y = row * ROW + 5;
-  const label = clip(wordOperation(operation, { key: operation.op === 'scan' }), barWidth - 8);
+  const label = clip(
+    wordOperation(operation, { key: violation.keys.length > 1 }),
+    Math.max(barWidth, free - x) - 10,
+  );
   const classes = ['bar', role, ...(isOpen ? ['open'] : [])].join(' ');
   return [
     `<g class="${classes}"><title>${escapeHtml(details(bar, violation))}</title>`,
@@ -223,6 +243,8 @@ code, svg text, td { font-family: ui-monospace, Menlo, Consolas, monospace; font
 table { border-collapse: collapse; } th, td { text-align: left; padding: .2rem .8rem .2rem 0; vertical-align: top; }
 th { font-weight: 500; color: #5b6776; font-size: 13px; } td { overflow-wrap: anywhere; }
 tr.culprit td { color: #b3261e; font-weight: 600; }
+.counts { display: flex; flex-wrap: wrap; gap: .4rem 2rem; margin: 1rem 0; }
+dt { color: #5b6776; font-size: 13px; } dd { margin: 0; font-size: 1.2rem; } .fault dd { color: #b3261e; font-weight: 600; }
 .chart { overflow-x: auto; border: 1px solid #dfe4ea; border-radius: .4rem; padding: .5rem; }
 .tick { stroke: #eef1f4; } .time { fill: #7a8694; } .client { fill: #5b6776; }
 .bar rect { stroke-width: 1.5; } .bar text { pointer-events: none; fill: #1d2733; }

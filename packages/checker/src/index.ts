@@ -12,8 +12,13 @@ export { formatFinal, formatHeader, formatOperation } from './json-lines.js';
 export { jsonReport } from './json-report.js';
 export { checkLostWrites } from './lost-writes.js';
 export {
+  type Action,
+  type ActionResult,
   type Answer,
   type Call,
+  type Compare,
+  type CompareNumber,
+  type Comparison,
   type EntryRead,
   type FinalRead,
   type History,
@@ -21,6 +26,7 @@ export {
   type Operation,
   OPERATIONS_MAX,
   type Outcome,
+  type TxnOperation,
   type Value,
 } from './operation.js';
 export { FORMATS, type Format, HistoryParser, parseHistory } from './parse.js';

@@ -2,22 +2,26 @@
  * The checker's own format, docs/CHECKER.md: one JSON object a line, for an operation, for a final read, or (first) for what
  * is said of the whole history. Reads and writes lines; opens no files.
  */
+import { FieldReader, type Fields, malformed, whole } from './fields.js';
 import {
+  type Action,
+  type ActionResult,
+  type Compare,
+  type Comparison,
   type EntryRead,
   type FinalRead,
-  HistoryError,
   missingField,
   type Operation,
   type Value,
 } from './operation.js';
-import { bytesOf, isPlain, isRaw, textOf } from './text.js';
+import { bytesOf, isRaw } from './text.js';
 
 export type HistoryLine =
   | { readonly type: 'operation'; readonly operation: Operation }
   | { readonly type: 'final'; readonly final: FinalRead }
   | { readonly type: 'header'; readonly initial: Value; readonly baseRevision: number | undefined };
 
-type Fields = Readonly<Record<string, unknown>>;
+const COMPARISONS: readonly Comparison[] = ['=', '!=', '<', '>'];
 
 /** One line, without its end, as JSON. */
 export function formatOperation(operation: Operation): string {
@@ -55,211 +59,199 @@ export function parseJsonLine(text: string, line: number): HistoryLine {
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw malformed(line, 'not a JSON object');
-  return new LineReader(value as Fields, line).read();
+  return readLine(new FieldReader(value as Fields, line));
 }
 
-/** The fields of one line; says what is wrong with them, with the line's number. */
-class LineReader {
-  constructor(
-    private readonly fields: Fields,
-    private readonly line: number,
-  ) {}
-
-  read(): HistoryLine {
-    const op = this.fields['op'];
-    if (op === 'history') {
-      return {
-        type: 'header',
-        initial: this.value('initial') ?? null,
-        baseRevision: this.count('baseRevision'),
-      };
-    }
-    if (op === 'final') return { type: 'final', final: this.final() };
-    const operation = this.operation(op);
-    const missing = missingField(operation);
-    if (missing !== undefined) throw malformed(this.line, `"${missing}" is missing`);
-    return { type: 'operation', operation };
-  }
-
-  private operation(op: unknown): Operation {
-    const common = this.common();
-    switch (op) {
-      case 'get':
-        return this.whole({
-          ...common,
-          op,
-          key: this.text('key'),
-          value: this.value('value'),
-          modRevision: this.count('modRevision'),
-          version: this.count('version'),
-        });
-      case 'put':
-      case 'append':
-        return this.whole({
-          ...common,
-          op,
-          key: this.text('key'),
-          value: this.text('value'),
-          revision: this.count('revision'),
-        });
-      case 'delete':
-        return this.whole({
-          ...common,
-          op,
-          key: this.text('key'),
-          deleted: this.count('deleted'),
-          revision: this.count('revision'),
-        });
-      case 'cas':
-        return this.whole({
-          ...common,
-          op,
-          key: this.text('key'),
-          expected: this.needed('expected'),
-          value: this.needed('value'),
-          swapped: this.flag('swapped'),
-          revision: this.count('revision'),
-        });
-      case 'scan':
-        return this.whole({
-          ...common,
-          op,
-          prefix: this.text('prefix'),
-          limit: this.count('limit'),
-          entries: this.entries(),
-        });
-      case 'delete-prefix':
-        return this.whole({
-          ...common,
-          op,
-          prefix: this.text('prefix'),
-          deleted: this.count('deleted'),
-          revision: this.count('revision'),
-        });
-      default:
-        throw malformed(this.line, `"op" is ${JSON.stringify(op) ?? 'missing'}, not a known operation`);
-    }
-  }
-
-  private common() {
-    const outcome = this.fields['outcome'];
-    if (outcome !== 'ok' && outcome !== 'fail' && outcome !== 'unknown') {
-      throw malformed(this.line, '"outcome" is not one of ok, fail, unknown');
-    }
-    const start = this.time('start');
-    const end = this.fields['end'] === undefined || this.fields['end'] === null ? null : this.time('end');
-    if (end !== null && end < start) throw malformed(this.line, '"end" is before "start"');
-    const client = this.fields['client'];
-    if (typeof client !== 'string' && typeof client !== 'number') {
-      throw malformed(this.line, '"client" is neither a string nor a number');
-    }
-    const error = this.fields['error'];
+function readLine(from: FieldReader): HistoryLine {
+  const op = from.fields['op'];
+  if (op === 'history') {
     return {
-      client: String(client),
-      start,
-      end,
-      outcome,
-      error: typeof error === 'string' ? error : undefined,
-      line: this.line,
-    } as const;
+      type: 'header',
+      initial: from.value('initial') ?? null,
+      baseRevision: from.count('baseRevision'),
+    };
   }
+  if (op === 'final') return { type: 'final', final: readFinal(from) };
+  const operation = readOperation(from, op);
+  const missing = missingField(operation);
+  if (missing !== undefined) throw malformed(from.line, `"${missing}" is missing`);
+  return { type: 'operation', operation };
+}
 
-  private final(): FinalRead {
-    const replica = this.fields['replica'];
-    if (typeof replica !== 'string' && typeof replica !== 'number') {
-      throw malformed(this.line, '"replica" is neither a string nor a number');
-    }
-    return this.whole({
-      replica: String(replica),
-      key: this.text('key'),
-      value: this.needed('value'),
-      modRevision: this.count('modRevision'),
-      version: this.count('version'),
-      line: this.line,
-    });
-  }
-
-  private entries(): EntryRead[] | undefined {
-    const entries = this.fields['entries'];
-    if (entries === undefined) return undefined;
-    if (!Array.isArray(entries)) throw malformed(this.line, '"entries" is not an array');
-    return entries.map((entry: unknown) => {
-      if (typeof entry !== 'object' || entry === null)
-        throw malformed(this.line, 'an entry is not an object');
-      const reader = new LineReader(entry as Fields, this.line);
-      return this.whole({
-        key: reader.text('key'),
-        value: reader.text('value'),
-        modRevision: reader.count('modRevision'),
-        version: reader.count('version'),
+function readOperation(from: FieldReader, op: unknown): Operation {
+  const common = readCommon(from);
+  const revision = () => from.count('revision');
+  switch (op) {
+    case 'get':
+      return whole({ ...common, op, key: from.text('key'), ...readFound(from) });
+    case 'put':
+    case 'append':
+      return whole({
+        ...common,
+        op,
+        key: from.text('key'),
+        value: from.text('value'),
+        revision: revision(),
       });
-    });
-  }
-
-  private text(name: string): string {
-    const value = this.needed(name);
-    if (value === null) throw malformed(this.line, `"${name}" is null`);
-    return value;
-  }
-
-  private needed(name: string): Value {
-    const value = this.value(name);
-    if (value === undefined) throw malformed(this.line, `"${name}" is missing`);
-    return value;
-  }
-
-  private value(name: string): Value | undefined {
-    const base64 = this.fields[`${name}Base64`];
-    if (base64 !== undefined) {
-      if (typeof base64 !== 'string') throw malformed(this.line, `"${name}Base64" is not a string`);
-      const bytes = Buffer.from(base64, 'base64');
-      if (bytes.toString('base64') !== base64) throw malformed(this.line, `"${name}Base64" is not base64`);
-      return textOf(bytes);
-    }
-    const value = this.fields[name];
-    if (value === undefined || value === null) return value;
-    if (typeof value !== 'string') throw malformed(this.line, `"${name}" is neither a string nor null`);
-    if (!isPlain(value))
-      throw malformed(this.line, `"${name}" holds half a surrogate pair; bytes go into "${name}Base64"`);
-    return value;
-  }
-
-  private time(name: string): number {
-    const value = this.fields[name];
-    if (typeof value !== 'number' || !Number.isFinite(value))
-      throw malformed(this.line, `"${name}" is not a number`);
-    return value;
-  }
-
-  private count(name: string): number | undefined {
-    const value = this.fields[name];
-    if (value === undefined) return undefined;
-    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) {
-      throw malformed(this.line, `"${name}" is not a whole number`);
-    }
-    return value;
-  }
-
-  private flag(name: string): boolean | undefined {
-    const value = this.fields[name];
-    if (value === undefined || typeof value === 'boolean') return value;
-    throw malformed(this.line, `"${name}" is neither true nor false`);
-  }
-
-  /** Without the fields that are not there. */
-  private whole<T extends object>(fields: T): Defined<T> {
-    for (const [name, value] of Object.entries(fields)) {
-      if (value === undefined) Reflect.deleteProperty(fields, name);
-    }
-    return fields as Defined<T>;
+    case 'delete':
+      return whole({
+        ...common,
+        op,
+        key: from.text('key'),
+        deleted: from.count('deleted'),
+        revision: revision(),
+      });
+    case 'cas':
+      return whole({
+        ...common,
+        op,
+        key: from.text('key'),
+        expected: from.needed('expected'),
+        value: from.needed('value'),
+        swapped: from.flag('swapped'),
+        revision: revision(),
+      });
+    case 'scan':
+      return whole({
+        ...common,
+        op,
+        prefix: from.text('prefix'),
+        limit: from.count('limit'),
+        entries: readEntries(from),
+      });
+    case 'delete-prefix':
+      return whole({
+        ...common,
+        op,
+        prefix: from.text('prefix'),
+        deleted: from.count('deleted'),
+        revision: revision(),
+      });
+    case 'add':
+      return whole({
+        ...common,
+        op,
+        key: from.text('key'),
+        delta: from.decimal('delta'),
+        value: from.value('value'),
+        revision: revision(),
+      });
+    case 'txn':
+      return readTxn(from, common, op);
+    default:
+      throw malformed(from.line, `"op" is ${JSON.stringify(op) ?? 'missing'}, not a known operation`);
   }
 }
 
-/** T, with fields that may be undefined made optional. */
-type Defined<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
-  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
-};
+function readCommon(from: FieldReader) {
+  const outcome = from.fields['outcome'];
+  if (outcome !== 'ok' && outcome !== 'fail' && outcome !== 'unknown') {
+    throw malformed(from.line, '"outcome" is not one of ok, fail, unknown');
+  }
+  const start = from.time('start');
+  const end = from.fields['end'] === undefined || from.fields['end'] === null ? null : from.time('end');
+  if (end !== null && end < start) throw malformed(from.line, '"end" is before "start"');
+  const client = from.fields['client'];
+  if (typeof client !== 'string' && typeof client !== 'number') {
+    throw malformed(from.line, '"client" is neither a string nor a number');
+  }
+  const error = from.fields['error'];
+  return {
+    client: String(client),
+    start,
+    end,
+    outcome,
+    error: typeof error === 'string' ? error : undefined,
+    line: from.line,
+  } as const;
+}
 
-function malformed(line: number, what: string): HistoryError {
-  return new HistoryError('HISTORY_MALFORMED', what, line);
+/** What a get was told. */
+function readFound(from: FieldReader) {
+  return {
+    value: from.value('value'),
+    modRevision: from.count('modRevision'),
+    version: from.count('version'),
+  };
+}
+
+function readFinal(from: FieldReader): FinalRead {
+  const replica = from.fields['replica'];
+  if (typeof replica !== 'string' && typeof replica !== 'number') {
+    throw malformed(from.line, '"replica" is neither a string nor a number');
+  }
+  return whole({
+    ...readFound(from),
+    replica: String(replica),
+    key: from.text('key'),
+    value: from.needed('value'),
+    line: from.line,
+  });
+}
+
+function readEntries(from: FieldReader): EntryRead[] | undefined {
+  return from.list('entries', 'an entry', (entry) => {
+    return whole({ ...readFound(entry), key: entry.text('key'), value: entry.text('value') });
+  });
+}
+
+function readTxn(from: FieldReader, common: ReturnType<typeof readCommon>, op: 'txn'): Operation {
+  const txn = whole({
+    ...common,
+    op,
+    compares: from.list('compares', 'a compare', readCompare) ?? [],
+    success: from.list('success', 'an action', readAction) ?? [],
+    failure: from.list('failure', 'an action', readAction) ?? [],
+    succeeded: from.flag('succeeded'),
+    results: from.list('results', 'a result', readResult),
+    revision: from.count('revision'),
+  });
+  const branch = txn.succeeded === false ? txn.failure : txn.success;
+  if (txn.results !== undefined && txn.results.length !== branch.length) {
+    throw malformed(from.line, `"results" has ${txn.results.length} of the ${branch.length} actions`);
+  }
+  return txn;
+}
+
+function readCompare(from: FieldReader): Compare {
+  const key = from.text('key');
+  const target = from.choice('target', [
+    'exists',
+    'value',
+    'version',
+    'create-revision',
+    'mod-revision',
+    'lease',
+  ]);
+  if (target === 'exists') {
+    const exists = from.flag('exists');
+    if (exists === undefined) throw malformed(from.line, '"exists" is missing');
+    return { key, target, exists };
+  }
+  const comparison = from.choice('comparison', COMPARISONS);
+  if (target === 'value') return { key, target, comparison, value: from.text('value') };
+  const number = from.count('number');
+  if (number === undefined) throw malformed(from.line, '"number" is missing');
+  return { key, target, comparison, number };
+}
+
+function readAction(from: FieldReader): Action {
+  const op = from.choice('op', ['get', 'put', 'delete', 'add', 'scan', 'delete-prefix']);
+  switch (op) {
+    case 'get':
+    case 'delete':
+      return { op, key: from.text('key') };
+    case 'put':
+      return { op, key: from.text('key'), value: from.text('value') };
+    case 'add':
+      return { op, key: from.text('key'), delta: from.decimal('delta') };
+    case 'scan':
+      return whole({ op, prefix: from.text('prefix'), limit: from.count('limit') });
+    case 'delete-prefix':
+      return { op, prefix: from.text('prefix') };
+  }
+}
+
+function readResult(from: FieldReader): ActionResult {
+  return whole({ ...readFound(from), entries: readEntries(from), deleted: from.count('deleted') });
 }

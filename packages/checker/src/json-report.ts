@@ -9,7 +9,8 @@ const OPERATIONS_MAX = 200;
 /**
  * `{ verdict, linearizable, operations, acknowledged, failed, unknown, keys, keysViolated, keysUndecided, lost, repeated,
  * revisions, violations, findings }`. `linearizable` is null when that is undecided. Operations have the fields of the JSON
- * lines, and `culprit`, `open`, `effectOnly` where true; keys that are no UTF-8 are `keyBase64`.
+ * lines, and `culprit`, `open`, `effectOnly` where true; keys that are no UTF-8 are `keyBase64`. A violation of several keys, which transactions
+ * connect, has `keys` as well.
  */
 export function jsonReport(history: History, report: HistoryReport): object {
   const { linearizability, lost, repeated, revisions } = report;
@@ -27,8 +28,9 @@ export function jsonReport(history: History, report: HistoryReport): object {
     lost: lost.count,
     repeated: repeated.count,
     revisions: revisions.count,
-    violations: linearizability.violations.map(({ key, explanation, minimal, ...violation }) => ({
+    violations: linearizability.violations.map(({ key, keys, explanation, minimal, ...violation }) => ({
       ...encoded({ key }),
+      ...(keys.length > 1 ? { keys: keys.map((each) => encoded({ key: each })) } : {}),
       explanation,
       minimal,
       size: violation.operations.length,

@@ -1,41 +1,25 @@
 /**
- * Is a history of a key-value store linearizable (Herlihy and Wing, 1990)? Each key is judged alone; the quick ones first,
- * so that a hard one cannot hide the verdict on the rest. A violation comes with the smallest piece of history that cannot
+ * Is a history of a key-value store linearizable (Herlihy and Wing, 1990)? Each part is judged alone, a key or the keys that
+ * transactions connect; the quick ones first, so that a hard one cannot hide the verdict on the rest. A violation comes with the smallest piece of history that cannot
  * be ordered. No clock of its own: `now` is handed in, and `stepLimit` limits without any.
  */
 import { StepBudget } from './budget.js';
-import { explain } from './explain.js';
-import { judge, lastToEnd, minimize } from './minimize.js';
-import type { History, Operation, Value } from './operation.js';
+import type { History } from './operation.js';
+import { GroupPart, type Part, RegisterPart, type Violation } from './part.js';
+import { partition } from './partition.js';
 import type { Answer } from './search.js';
-import { type Step, splitByKey } from './steps.js';
+
+export type { Violation } from './part.js';
 
 export interface CheckOptions {
   /** Answer "undecided" after about so many ms, by `now`. Default: no limit. */
   readonly timeLimitMs?: number;
   /** A monotonic clock in ms. Needed for `timeLimitMs`. */
   readonly now?: () => number;
-  /** Answer "undecided" on a key after so many steps of the search: a limit that is the same on every machine. */
+  /** Answer "undecided" on a part after so many steps of the search: a limit that is the same on every machine. */
   readonly stepLimit?: number;
-  /** Violations that are shown, each of another key. Default 5. */
+  /** Violations that are shown, each of another part. Default 5. */
   readonly violationsMax?: number;
-}
-
-/** Few operations on one key that no order explains. */
-export interface Violation {
-  readonly key: string;
-  /** Indices in the history, by start. */
-  readonly operations: readonly number[];
-  /** The one whose answer cannot be: without it the others can be ordered. */
-  readonly culprit: number;
-  /** Those that had not ended when the culprit did, and so may have taken effect or not. */
-  readonly open: readonly number[];
-  /** Those of which only the effect counts here: what they were told does not matter, and may have no cause here. */
-  readonly effectOnly: readonly number[];
-  /** In a sentence. */
-  readonly explanation: string;
-  /** None of them could be left out; false when there was no time to make sure. */
-  readonly minimal: boolean;
 }
 
 export interface Linearizability {
@@ -44,20 +28,22 @@ export interface Linearizability {
   /** Configurations that the search went through. */
   readonly steps: number;
   readonly violations: readonly Violation[];
-  /** All keys with a violation, also of those not shown. */
+  /** How many more parts have one. */
+  readonly violationsHidden: number;
+  /** All keys of parts with a violation, also of those not shown. */
   readonly violatedKeys: readonly string[];
   readonly undecidedKeys: readonly string[];
 }
 
 const FIRST_TRY_STEPS = 50_000;
 const SHORT_TRY_STEPS = 20_000;
+/** And for each operation so many: a try that could not see the end of a long part would be in vain. */
+const TRY_STEPS_PER_OPERATION = 4;
 const VIOLATIONS_MAX = 5;
 /** For showing a violation, all in all, beyond what finding it took. */
 const MINIMIZE_MS = 5_000;
 const MINIMIZE_STEPS = 10_000_000;
 const MINIMIZE_TRIAL_STEPS = 30_000;
-
-const NOT_MINIMAL = 'no order explains all answers; there was no time to find out which of them are to blame';
 
 /** @throws HistoryError when the history is too large */
 export function checkLinearizability(history: History, options: CheckOptions = {}): Linearizability {
@@ -65,9 +51,7 @@ export function checkLinearizability(history: History, options: CheckOptions = {
 }
 
 class Check {
-  private readonly initial: Value;
-  private readonly violatedKeys: string[] = [];
-  private readonly undecidedKeys: string[] = [];
+  private readonly violated: Part[] = [];
   private steps = 0;
 
   constructor(
@@ -77,79 +61,72 @@ class Check {
     if (options.timeLimitMs !== undefined && options.now === undefined) {
       throw new TypeError('timeLimitMs needs a clock: now');
     }
-    this.initial = history.initial ?? null;
   }
 
   run(): Linearizability {
     const { now, timeLimitMs, stepLimit = Number.POSITIVE_INFINITY } = this.options;
     const untilMs =
       now !== undefined && timeLimitMs !== undefined ? now() + timeLimitMs : Number.POSITIVE_INFINITY;
-    const byKey = splitByKey(this.history);
-    const bySize = [...byKey].sort(([, a], [, b]) => a.length - b.length);
-    const hard = bySize.filter(([key, steps]) => {
-      return this.tryKey(key, steps, 0, Math.min(FIRST_TRY_STEPS, stepLimit), untilMs) === 'stopped';
+    const parts = partsOf(this.history);
+    const bySize = [...parts].sort((a, b) => a.size - b.size);
+    const hard = bySize.filter((part) => {
+      const steps = Math.min(Math.max(FIRST_TRY_STEPS, TRY_STEPS_PER_OPERATION * part.size), stepLimit);
+      return this.tryPart(part, 0, steps, untilMs) === 'stopped';
     });
-    const left = hard.filter(([key, steps], index) => {
+    const undecided = hard.filter((part, index) => {
       // A fair share of the time that is left.
       const shareUntilMs = now === undefined ? untilMs : now() + (untilMs - now()) / (hard.length - index);
-      return !this.tryHarder(key, steps, stepLimit, shareUntilMs);
+      return !this.tryHarder(part, stepLimit, shareUntilMs);
     });
-    this.undecidedKeys.push(...left.map(([key]) => key));
-    const violations = this.showViolations(byKey);
-    const verdict =
-      this.violatedKeys.length > 0
-        ? 'violated'
-        : this.undecidedKeys.length > 0
-          ? 'undecided'
-          : 'linearizable';
-    const { steps, violatedKeys, undecidedKeys } = this;
-    return { verdict, keys: byKey.size, steps, violations, violatedKeys, undecidedKeys };
+    const violations = this.showViolations();
+    return {
+      verdict: this.violated.length > 0 ? 'violated' : undecided.length > 0 ? 'undecided' : 'linearizable',
+      keys: parts.reduce((sum, { keys }) => sum + keys.length, 0),
+      steps: this.steps,
+      violations,
+      violationsHidden: this.violated.length - violations.length,
+      violatedKeys: this.violated.flatMap(({ keys }) => keys),
+      undecidedKeys: undecided.flatMap(({ keys }) => keys),
+    };
   }
 
   /**
    * Whether a search is lucky depends on what it tries first, and luck comes soon or hardly ever. So: many short tries that
    * differ in that, and some of every greater length, for what takes long in any case. True when one came to an end.
    */
-  private tryHarder(key: string, steps: readonly Step[], stepLimit: number, untilMs: number): boolean {
+  private tryHarder(part: Part, stepLimit: number, untilMs: number): boolean {
     const stepsBefore = this.steps;
+    const shortest = Math.max(SHORT_TRY_STEPS, TRY_STEPS_PER_OPERATION * part.size);
     for (let variant = 1; ; variant++) {
       const stepsLeft = stepLimit - (this.steps - stepsBefore);
       const isLate = this.budget(0, untilMs).isLate();
       if (stepsLeft <= 0 || isLate) return false;
       // Every second try is of the least length, every fourth of twice that, and so on.
-      const length = SHORT_TRY_STEPS * (variant & -variant);
-      if (this.tryKey(key, steps, variant, Math.min(length, stepsLeft), untilMs) !== 'stopped') return true;
+      const length = shortest * (variant & -variant);
+      if (this.tryPart(part, variant, Math.min(length, stepsLeft), untilMs) !== 'stopped') return true;
     }
   }
 
-  private tryKey(
-    key: string,
-    steps: readonly Step[],
-    variant: number,
-    stepsMax: number,
-    untilMs: number,
-  ): Answer {
+  private tryPart(part: Part, variant: number, stepsMax: number, untilMs: number): Answer {
     const budget = this.budget(stepsMax, untilMs);
-    const answer = budget.isLate() ? 'stopped' : judge(steps, this.initial, budget, variant);
+    const answer = budget.isLate() ? 'stopped' : part.judge(budget, variant);
     this.steps += budget.spent;
-    if (answer === 'no') this.violatedKeys.push(key);
+    if (answer === 'no') this.violated.push(part);
     return answer;
   }
 
-  private showViolations(byKey: ReadonlyMap<string, readonly Step[]>): Violation[] {
-    const keys = this.violatedKeys.slice(0, this.options.violationsMax ?? VIOLATIONS_MAX);
+  private showViolations(): Violation[] {
+    const parts = this.violated.slice(0, this.options.violationsMax ?? VIOLATIONS_MAX);
     const { now } = this.options;
-    return keys.map((key) => {
-      const untilMs = now === undefined ? Number.POSITIVE_INFINITY : now() + MINIMIZE_MS / keys.length;
-      let stepsLeft = MINIMIZE_STEPS / keys.length;
+    return parts.map((part) => {
+      const untilMs = now === undefined ? Number.POSITIVE_INFINITY : now() + MINIMIZE_MS / parts.length;
+      let stepsLeft = MINIMIZE_STEPS / parts.length;
       let last: StepBudget | undefined;
-      const makeBudget = (): StepBudget | undefined => {
+      return part.show(() => {
         stepsLeft -= last?.spent ?? 0;
         last = this.budget(Math.min(stepsLeft, MINIMIZE_TRIAL_STEPS), untilMs);
         return stepsLeft <= 0 || last.isLate() ? undefined : last;
-      };
-      const piece = minimize(byKey.get(key) ?? [], this.initial, makeBudget);
-      return describe(this.history, key, piece.steps, piece.minimal);
+      });
     });
   }
 
@@ -159,25 +136,10 @@ class Check {
   }
 }
 
-function describe(history: History, key: string, steps: readonly Step[], minimal: boolean): Violation {
-  const byStart = [...steps].sort((a, b) => a.start - b.start);
-  const last = lastToEnd(byStart);
-  const isOpen = (step: Step) => step.end === Number.POSITIVE_INFINITY;
-  return {
-    key,
-    operations: [...new Set(byStart.map((step) => step.operation))],
-    culprit: last.operation,
-    open: byStart.filter(isOpen).map((step) => step.operation),
-    effectOnly: byStart
-      .filter((step) => demandsLess(step, history.operations[step.operation]))
-      .map((step) => step.operation),
-    explanation: minimal ? explain(history, key, byStart, last) : NOT_MINIMAL,
-    minimal,
-  };
-}
-
-function demandsLess(step: Step, operation: Operation | undefined): boolean {
-  if (operation === undefined || step.requires !== undefined || step.excludes !== undefined) return false;
-  if (operation.op === 'cas') return step.sets !== undefined;
-  return operation.op === 'delete' && operation.outcome === 'ok' && (operation.deleted ?? 0) > 0;
+function partsOf(history: History): readonly Part[] {
+  const { registers, groups } = partition(history);
+  return [
+    ...[...registers].map(([key, steps]) => new RegisterPart(history, key, steps)),
+    ...groups.map((group) => new GroupPart(history, group)),
+  ];
 }

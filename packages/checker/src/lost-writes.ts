@@ -3,29 +3,91 @@
  * replica after all clients have stopped and all replicas have caught up. What a key holds must be what some write left
  * that may have been the last: one that no acknowledged write of the key began after.
  *
- * Writes of unknown outcome may be the last as well, but are never lost.
+ * Writes of unknown outcome may be the last as well, but are never lost. A key that was only ever added to holds the sum of
+ * what was acknowledged and of some of what is unknown.
  */
 import { Findings } from './finding.js';
+import { keysOf, onKey } from './group/on-key.js';
+import { integerOf, keysOfMove, type Transition, writes } from './group/transition.js';
 import type { FinalRead, History } from './operation.js';
-import { takenRevision } from './revisions.js';
-import { type Step, splitByKey } from './steps.js';
+import { type Group, partition } from './partition.js';
+import type { Step } from './steps.js';
 import { shown } from './text.js';
 import { nameOperation } from './wording.js';
+import { takenRevision } from './written.js';
 
 /** @throws HistoryError when the history is too large */
 export function checkLostWrites(history: History): Findings {
   const findings = new Findings();
   const finals = history.finals ?? [];
   if (finals.length === 0) return findings;
-  const byKey = splitByKey(history);
+  const { registers, groups } = partition(history);
+  const byKey = transitionsByKey(groups);
   for (const [key, reads] of groupByKey(finals)) {
-    const steps = (byKey.get(key) ?? []).filter(
+    const transitions = byKey.get(key) ?? [];
+    const steps = (registers.get(key) ?? transitions.flatMap(stepsOf)).filter(
       (step) => step.sets !== undefined || step.appends !== undefined,
     );
-    for (const read of reads) checkFinal(history, steps, read, findings);
+    for (const read of reads) {
+      checkFinal(history, steps, read, findings);
+      checkSum(history, transitions, read, findings);
+    }
     checkAgreement(key, reads, findings);
   }
   return findings;
+}
+
+/** A transition, and the place of one of its keys in the group. */
+interface Placed {
+  readonly transition: Transition;
+  readonly place: number;
+}
+
+function transitionsByKey(groups: readonly Group[]): Map<string, Placed[]> {
+  const byKey = new Map<string, Placed[]>();
+  for (const { keys, transitions } of groups) {
+    const ofPlaces = keys.map((key) => {
+      const placed: Placed[] = [];
+      byKey.set(key, placed);
+      return placed;
+    });
+    for (const transition of transitions) {
+      for (const place of keysOf(transition)) ofPlaces[place]?.push({ transition, place });
+    }
+  }
+  return byKey;
+}
+
+/** One step for each way in which it may have taken effect. */
+function stepsOf({ transition, place }: Placed): Step[] {
+  return transition.ways.flatMap((way) => onKey({ ...transition, ways: [way] }, place) ?? []);
+}
+
+function checkSum(
+  history: History,
+  transitions: readonly Placed[],
+  read: FinalRead,
+  findings: Findings,
+): void {
+  const [initial, held] = [integerOf(history.initial ?? null), integerOf(read.value)];
+  if (initial === undefined || held === undefined || transitions.length === 0) return;
+  let [least, most] = [initial, initial];
+  for (const { transition, place } of transitions) {
+    const changes = transition.ways.map(({ moves }) => {
+      return moves.filter((move) => writes(move) && keysOfMove(move).includes(place));
+    });
+    const sums: bigint[] = transition.end === Number.POSITIVE_INFINITY ? [0n] : [];
+    for (const moves of changes) {
+      if (moves.some(({ type }) => type !== 'add')) return;
+      sums.push(moves.reduce((sum, move) => sum + (move.type === 'add' ? move.delta : 0n), 0n));
+    }
+    least += sums.reduce((a, b) => (b < a ? b : a));
+    most += sums.reduce((a, b) => (b > a ? b : a));
+  }
+  if (least <= held && held <= most) return;
+  const range = least === most ? String(least) : `from ${least} to ${most}`;
+  const explanation = `replica ${read.replica} holds ${held} under ${shown(read.key)} in the end, but what was added comes to ${range}`;
+  findings.add('sum-wrong', read.key, [], explanation);
 }
 
 function groupByKey(finals: readonly FinalRead[]): Map<string, FinalRead[]> {

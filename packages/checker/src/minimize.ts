@@ -8,6 +8,7 @@
  * - A step that changes the value, if no step left can notice: one could that compares with what it leaves, unless it was
  *   over before, or something else surely set the value in between. Of the writes of one value the last stays even then,
  *   because a reader of the piece wants to see where the value came from, and that it was overwritten.
+ * - An append whose text nobody left has found: whoever came after it would have.
  */
 import type { Value } from './operation.js';
 import { Problem } from './problem.js';
@@ -15,6 +16,7 @@ import { type Answer, type Budget, search } from './search.js';
 import { changesValue, withoutRemovable } from './removal.js';
 import type { Step } from './steps.js';
 import { tighten } from './tighten.js';
+import { lastToEnd } from './timing.js';
 
 /** Can `steps` of one key be ordered, from `initial` on? `variant`: see search. */
 export function judge(steps: readonly Step[], initial: Value, budget: Budget, variant = 0): Answer {
@@ -71,7 +73,9 @@ export function minimize(
       break;
     }
   }
-  return { steps: withDemands(piece, steps, initial, makeBudget), minimal };
+  // With its demands again a swap may prove what took a read before.
+  const whole = withDemands(piece, steps, initial, makeBudget);
+  return { steps: withoutChunks(whole, 1, trial), minimal };
 }
 
 /** What there is to be removed. */
@@ -117,13 +121,6 @@ function withDemands(
     if (budget !== undefined && judge(others, initial, budget) === 'yes') whole = candidate;
   }
   return whole;
-}
-
-/** The step whose end completes a piece: the last of those that ended. */
-export function lastToEnd(piece: readonly Step[]): Step {
-  return piece
-    .filter((step) => step.end !== Number.POSITIVE_INFINITY)
-    .reduce((latest, step) => (step.end > latest.end ? step : latest));
 }
 
 function shortestBeginning(steps: readonly Step[], trial: Trial): readonly Step[] {

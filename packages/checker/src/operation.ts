@@ -23,6 +23,30 @@ export interface EntryRead {
   readonly version?: number;
 }
 
+export type Comparison = '=' | '!=' | '<' | '>';
+
+/** Numbers of an entry that a transaction may look at; all of them are 0 for a key that is absent. */
+export type CompareNumber = 'version' | 'create-revision' | 'mod-revision' | 'lease';
+
+/**
+ * What has to hold of a key for a transaction to take its first branch. Values are ordered by their bytes; no value is
+ * equal to, below or above that of a key that is absent.
+ */
+export type Compare =
+  | { readonly key: string; readonly target: 'exists'; readonly exists: boolean }
+  | {
+      readonly key: string;
+      readonly target: 'value';
+      readonly comparison: Comparison;
+      readonly value: string;
+    }
+  | {
+      readonly key: string;
+      readonly target: CompareNumber;
+      readonly comparison: Comparison;
+      readonly number: number;
+    };
+
 /** What is asked. */
 export type Call =
   | { readonly op: 'get'; readonly key: string }
@@ -34,11 +58,23 @@ export type Call =
   | { readonly op: 'append'; readonly key: string; readonly value: string }
   /** The entries whose keys begin with `prefix`, in the order of their bytes; the first `limit` (0, undefined: all). */
   | { readonly op: 'scan'; readonly prefix: string; readonly limit?: number }
-  | { readonly op: 'delete-prefix'; readonly prefix: string };
+  | { readonly op: 'delete-prefix'; readonly prefix: string }
+  /** Adds to the decimal number in the value; an absent one counts as 0. */
+  | { readonly op: 'add'; readonly key: string; readonly delta: string }
+  /** All at one moment: `success` if every compare holds, else `failure`; each action on what the ones before left. */
+  | {
+      readonly op: 'txn';
+      readonly compares: readonly Compare[];
+      readonly success: readonly Action[];
+      readonly failure: readonly Action[];
+    };
+
+/** What a transaction may do; see Call. */
+export type Action = Extract<Call, { op: 'get' | 'put' | 'delete' | 'add' | 'scan' | 'delete-prefix' }>;
 
 /** What an operation that was done may have been told. Which fields an operation has: `Operation`. */
 export interface Answer {
-  /** get (null: absent). */
+  /** get (null: absent), add (what it made of it). */
   readonly value?: Value;
   /** get of a key that is there. */
   readonly modRevision?: number;
@@ -50,9 +86,16 @@ export interface Answer {
   readonly swapped?: boolean;
   /** delete, delete-prefix: how many keys were there. */
   readonly deleted?: number;
+  /** txn: did every compare hold? */
+  readonly succeeded?: boolean;
+  /** txn: one for each action of the branch that was taken. */
+  readonly results?: readonly ActionResult[];
   /** The revision that a mutation took; the store's present one where it changed nothing. */
   readonly revision?: number;
 }
+
+/** What one action of a transaction was told; whatever is not there was not told. */
+export type ActionResult = Pick<Answer, 'value' | 'modRevision' | 'version' | 'entries' | 'deleted'>;
 
 interface Common {
   /** Who asked. One client may have several operations under way. */
@@ -80,6 +123,11 @@ export type DeletePrefixOperation = Common &
   Extract<Call, { op: 'delete-prefix' }> &
   Pick<Answer, 'deleted' | 'revision'>;
 
+export type AddOperation = Common & Extract<Call, { op: 'add' }> & Pick<Answer, 'value' | 'revision'>;
+export type TxnOperation = Common &
+  Extract<Call, { op: 'txn' }> &
+  Pick<Answer, 'succeeded' | 'results' | 'revision'>;
+
 export type Operation =
   | GetOperation
   | PutOperation
@@ -87,7 +135,9 @@ export type Operation =
   | CasOperation
   | AppendOperation
   | ScanOperation
-  | DeletePrefixOperation;
+  | DeletePrefixOperation
+  | AddOperation
+  | TxnOperation;
 
 /** What one replica holds under a key when all is over and every replica has caught up. */
 export interface FinalRead {
@@ -134,5 +184,6 @@ export function missingField(operation: Operation): string | undefined {
   if (operation.op === 'get' && operation.value === undefined) return 'value';
   if (operation.op === 'scan' && operation.entries === undefined) return 'entries';
   if (operation.op === 'cas' && operation.swapped === undefined) return 'swapped';
+  if (operation.op === 'txn' && operation.succeeded === undefined) return 'succeeded';
   return undefined;
 }

@@ -1,12 +1,13 @@
 /**
  * The steps of one key, made ready for the search: numbers in typed arrays, times as ranks. Steps 0 to known - 1 were
  * answered and must find a place, in order of their start; the others are open, and may. Never changes once made.
- *
- * Two times that are equal do not order their operations: what ends when another begins is concurrent with it.
  */
 import type { Value } from './operation.js';
 import type { Step } from './steps.js';
+import { at, inOrder, NEVER, Timing } from './timing.js';
 import { Values } from './values.js';
+
+export { at, NEVER };
 
 export const NOTHING = 0;
 /** Demands: the value must be `demanded`, or anything else. */
@@ -15,14 +16,6 @@ export const DIFFERS = 2;
 /** Effects: the value becomes `effectValue`, or gets it at its end. */
 export const SETS = 1;
 export const APPENDS = 2;
-
-/** A rank after every rank. */
-export const NEVER = 0x7fffffff;
-
-/** Reads of arrays whose bounds the code keeps itself. */
-export function at(array: Int32Array, index: number): number {
-  return array[index] as number;
-}
 
 export class Problem {
   /** Steps that were answered. */
@@ -33,9 +26,12 @@ export class Problem {
   /** Appending makes values that are not known beforehand. */
   readonly hasAppends: boolean;
 
+  /** This and the following four: see Timing. */
   readonly startRank: Int32Array;
-  /** NEVER for an open step. */
   readonly endRank: Int32Array;
+  readonly byEnd: Int32Array;
+  readonly slot: Int32Array;
+  readonly slots: number;
   readonly demand: Int32Array;
   readonly demanded: Int32Array;
   readonly effect: Int32Array;
@@ -47,46 +43,38 @@ export class Problem {
   private readonly demandEnds: readonly Int32Array[];
   /** Steps that demand and do the same have the same kind: of those, the one that ends first can always go first. */
   readonly kind: Int32Array;
-  /** Known steps in order of their end. */
-  readonly byEnd: Int32Array;
-  /** A known step's bit in masks: no two that are under way at the same time share one. */
-  readonly slot: Int32Array;
-  readonly slots: number;
   /** Open steps of each kind in order of their start; kinds in order of their first. */
   readonly openKinds: readonly Int32Array[];
   /** Of an open step, its place in openKinds. */
   readonly openKind: Int32Array;
 
   constructor(steps: readonly Step[], initial: Value) {
-    const known = steps.filter((step) => step.end !== Number.POSITIVE_INFINITY).sort(byStart);
-    const lastEnd = known.reduce((latest, step) => Math.max(latest, step.end), Number.NEGATIVE_INFINITY);
+    const lastEnd = steps
+      .filter(isKnown)
+      .reduce((latest, step) => Math.max(latest, step.end), Number.NEGATIVE_INFINITY);
     this.hasAppends = steps.some((step) => step.appends !== undefined);
     const compared = comparedValues(steps);
     this.demandedTexts = this.hasAppends ? [...compared].map((value) => value ?? '').sort() : [];
     this.hasExclusions = steps.some((step) => step.excludes !== undefined);
     const seesAll = this.hasAppends || this.hasExclusions;
-    const open = steps.filter(
-      (step) =>
-        step.end === Number.POSITIVE_INFINITY &&
-        step.start <= lastEnd &&
-        changes(step) &&
-        (seesAll || (step.sets !== undefined && compared.has(step.sets))),
-    );
-    const all = [...known, ...open.sort(byStart)];
-    this.known = known.length;
+    const isOfUse = (step: Step) =>
+      step.start <= lastEnd &&
+      changes(step) &&
+      (seesAll || (step.sets !== undefined && compared.has(step.sets)));
+    const { all, known } = inOrder(steps.filter((step) => isKnown(step) || isOfUse(step)));
+    this.known = known;
     this.size = all.length;
 
     const numberOf = this.numbering(compared);
     this.initial = numberOf(initial);
     const column = () => new Int32Array(all.length);
     [this.demand, this.demanded, this.effect, this.effectValue] = [column(), column(), column(), column()];
-    [this.startRank, this.endRank, this.kind] = [column(), column(), column()];
+    this.kind = column();
     all.forEach((step, index) => this.fill(index, step, numberOf));
-    this.byEnd = Int32Array.from(known.keys()).sort((a, b) => endOf(known, a) - endOf(known, b) || a - b);
-    this.rank(all);
+    const timing = new Timing(all, known);
+    [this.startRank, this.endRank, this.byEnd] = [timing.startRank, timing.endRank, timing.byEnd];
+    [this.slot, this.slots] = [timing.slot, timing.slots];
     this.demandEnds = this.findDemandEnds();
-    this.slot = new Int32Array(this.known);
-    this.slots = this.assignSlots();
     this.openKind = column();
     this.openKinds = this.assignKinds();
   }
@@ -110,21 +98,6 @@ export class Problem {
     if (!changes(step)) return;
     this.effect[index] = step.sets !== undefined ? SETS : APPENDS;
     this.effectValue[index] = numberOf(step.sets !== undefined ? step.sets : (step.appends ?? null));
-  }
-
-  /** Starts before ends at equal times. */
-  private rank(all: readonly Step[]): void {
-    const starts = Int32Array.from(all.keys()).sort((a, b) => startOf(all, a) - startOf(all, b) || a - b);
-    let rank = 0;
-    let ended = 0;
-    for (const index of starts) {
-      while (ended < this.known && endOf(all, at(this.byEnd, ended)) < startOf(all, index)) {
-        this.endRank[at(this.byEnd, ended++)] = rank++;
-      }
-      this.startRank[index] = rank++;
-    }
-    while (ended < this.known) this.endRank[at(this.byEnd, ended++)] = rank++;
-    this.endRank.fill(NEVER, this.known);
   }
 
   /** When the first known step ends that demands `value` and ends at `rank` or later; else NEVER. */
@@ -154,19 +127,6 @@ export class Problem {
       endsByValue[at(this.demanded, index)]?.push(at(this.endRank, index));
     }
     return endsByValue.map((ends) => Int32Array.from(ends));
-  }
-
-  private assignSlots(): number {
-    const free: number[] = [];
-    let slots = 0;
-    let ended = 0;
-    for (let index = 0; index < this.known; index++) {
-      while (ended < this.known && at(this.endRank, at(this.byEnd, ended)) < at(this.startRank, index)) {
-        free.push(at(this.slot, at(this.byEnd, ended++)));
-      }
-      this.slot[index] = free.pop() ?? slots++;
-    }
-    return slots;
   }
 
   private assignKinds(): Int32Array[] {
@@ -205,16 +165,8 @@ function changes(step: Step): boolean {
   return step.sets !== undefined && step.sets !== step.requires;
 }
 
-function byStart(a: Step, b: Step): number {
-  return a.start - b.start;
-}
-
-function startOf(steps: readonly Step[], index: number): number {
-  return (steps[index] as Step).start;
-}
-
-function endOf(steps: readonly Step[], index: number): number {
-  return (steps[index] as Step).end;
+function isKnown(step: Step): boolean {
+  return step.end !== Number.POSITIVE_INFINITY;
 }
 
 /** The first of ascending `numbers` that is `bound` or more, else NEVER. */

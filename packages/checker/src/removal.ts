@@ -5,6 +5,9 @@
 import type { Value } from './operation.js';
 import type { Step } from './steps.js';
 
+/** Values that an append is looked for in: more would take long. */
+const DEMANDED_MAX = 1_000;
+
 /** Does its taking effect make a difference? */
 export function changesValue(step: Step): boolean {
   return step.appends !== undefined || (step.sets !== undefined && step.sets !== step.requires);
@@ -23,12 +26,16 @@ export function withoutRemovable(steps: readonly Step[], from: number, to: numbe
   return [...left];
 }
 
-/** Who of the steps that were left could notice a write, and what may have hidden it from them. */
-class Witnesses {
+/**
+ * Who of the steps that were left, given in order of their start, could notice a write of theirs, and what may have hidden it
+ * from them.
+ */
+export class Witnesses {
   /** By value, those that demand it. */
   private readonly demanding: Map<Value, Noticers>;
   /** Those that can tell one value from another without demanding it. */
   private readonly onlookers: Noticers;
+  private readonly hasExclusions: boolean;
   /** By value, those that set it, by end. */
   private readonly sources: Map<Value, Step[]>;
   /** Those that surely set the value, by start; and the earliest end of each and those after it. */
@@ -42,6 +49,7 @@ class Witnesses {
     this.onlookers = new Noticers(
       all.filter((step) => step.excludes !== undefined || step.appends !== undefined),
     );
+    this.hasExclusions = all.some((step) => step.excludes !== undefined);
     this.sources = groupBy(all, (step) => (changesValue(step) ? step.sets : undefined));
     for (const sources of this.sources.values()) sources.sort((a, b) => a.end - b.end);
     this.setters = all.filter((step) => step.sets !== undefined && step.end !== Number.POSITIVE_INFINITY);
@@ -50,7 +58,7 @@ class Witnesses {
 
   /** Could any step notice that `write` took effect? Errs on the side of yes. */
   mayNotice(write: Step, left: ReadonlySet<Step>): boolean {
-    if (write.sets === undefined) return true;
+    if (write.sets === undefined) return this.mayNoticeAppend(write);
     // Whoever starts after this cannot find what was written: another write was done since.
     const hiddenAfter = this.setterEnds[firstAfter(this.setters, write.end)] ?? Number.POSITIVE_INFINITY;
     if (this.onlookers.anyBetween(write.start, hiddenAfter)) return true;
@@ -59,6 +67,12 @@ class Witnesses {
     if (group.anyBetween(write.start, hiddenAfter)) return true;
     const firstEnd = group.firstEndAfter(hiddenAfter);
     return firstEnd !== undefined && !this.isRepeated(write, firstEnd, left);
+  }
+
+  /** Whoever comes after it finds its text, unless the value was set anew, and then it may as well not have been. */
+  private mayNoticeAppend({ appends = '' }: Step): boolean {
+    if (appends === '' || this.hasExclusions || this.demanding.size > DEMANDED_MAX) return true;
+    return [...this.demanding.keys()].some((value) => value?.includes(appends) === true);
   }
 
   /** Is a write of the same value left that ends no earlier, and starts before `time`? */

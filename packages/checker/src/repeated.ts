@@ -8,9 +8,10 @@
  */
 import { Findings } from './finding.js';
 import type { History, Operation } from './operation.js';
-import { entriesOf, nameOfValue, soleWriters, takenRevision } from './revisions.js';
+import { entriesOf, nameOfValue, soleWriters } from './revisions.js';
 import { shown } from './text.js';
 import { nameOperation } from './wording.js';
+import { hasChanged, takenRevision, writtenBy } from './written.js';
 
 /** A read of an entry, by a client or at the end. */
 interface Reading {
@@ -21,7 +22,8 @@ interface Reading {
   /** -1: a final read. */
   readonly operation: number;
   readonly end: number;
-  readonly name: string;
+  /** Said only of few, and long to say. */
+  readonly name: () => string;
 }
 
 export function checkRepeated(history: History): Findings {
@@ -38,7 +40,7 @@ function readingsOf(history: History): Reading[] {
   const readings: Reading[] = [];
   history.operations.forEach((operation, index) => {
     for (const entry of entriesOf(operation)) {
-      const name = nameOperation(operation, index);
+      const name = () => nameOperation(operation, index);
       readings.push({ ...entry, operation: index, end: operation.end ?? Number.POSITIVE_INFINITY, name });
     }
   });
@@ -52,7 +54,7 @@ function readingsOf(history: History): Reading[] {
       ...(version === undefined ? {} : { version }),
       operation: -1,
       end: Number.POSITIVE_INFINITY,
-      name: `what replica ${final.replica} holds in the end`,
+      name: () => `what replica ${final.replica} holds in the end`,
     });
   }
   return readings;
@@ -60,28 +62,29 @@ function readingsOf(history: History): Reading[] {
 
 function checkRevisionsOfValues(history: History, readings: readonly Reading[], findings: Findings): void {
   const writers = soleWriters(history);
-  const known = new Map<string, { revision: number; from: string; operation: number }>();
+  const known = new Map<string, { revision: number; from: () => string; operation: number }>();
   const told = new Set<string>();
   for (const [value, writer] of writers) {
     const operation = writer === null ? undefined : history.operations[writer];
     const revision = operation === undefined ? undefined : takenRevision(operation);
     if (operation === undefined || writer === null || revision === undefined) continue;
-    known.set(value, { revision, from: 'its writer was answered', operation: writer });
+    known.set(value, { revision, from: () => 'its writer was answered', operation: writer });
   }
   for (const { key, value, modRevision, operation, name } of readings) {
+    if (modRevision === undefined) continue;
     const valueName = nameOfValue(key, value);
     const writer = writers.get(valueName);
-    if (modRevision === undefined || writer === undefined || writer === null) continue;
+    if (writer === undefined || writer === null) continue;
     const first = known.get(valueName);
     if (first === undefined)
-      known.set(valueName, { revision: modRevision, from: `${name} found`, operation });
+      known.set(valueName, { revision: modRevision, from: () => `${name()} found`, operation });
     // A smaller one than the first is no second time, but something else that is wrong: see revisions.ts.
     else if (first.revision < modRevision && !told.has(valueName)) {
       told.add(valueName);
       const wrote = history.operations[writer] as Operation;
       const explanation =
         `${nameOperation(wrote, writer)} took effect twice: ` +
-        `${first.from} revision ${first.revision}, ${name} revision ${modRevision}`;
+        `${first.from()} revision ${first.revision}, ${name()} revision ${modRevision}`;
       findings.add('applied-twice', key, unique([writer, first.operation, operation]), explanation);
     }
   }
@@ -92,10 +95,12 @@ function checkVersions(history: History, readings: readonly Reading[], findings:
   if ((history.initial ?? null) !== null) return;
   const startsByKey = new Map<string, number[]>();
   for (const operation of history.operations) {
-    if (operation.outcome === 'fail' || !('key' in operation) || !isWrite(operation)) continue;
-    const starts = startsByKey.get(operation.key) ?? [];
-    starts.push(operation.start);
-    startsByKey.set(operation.key, starts);
+    for (const { key, value } of writtenBy(operation)) {
+      if (value === null) continue;
+      const starts = startsByKey.get(key) ?? [];
+      starts.push(operation.start);
+      startsByKey.set(key, starts);
+    }
   }
   for (const starts of startsByKey.values()) starts.sort((a, b) => a - b);
   const told = new Set<string>();
@@ -104,23 +109,21 @@ function checkVersions(history: History, readings: readonly Reading[], findings:
     const begun = countUpTo(startsByKey.get(key) ?? [], end);
     if (version <= begun) continue;
     told.add(key);
-    const explanation = `${name}: version ${version} of ${shown(key)}, but only ${begun} writes of it had begun`;
+    const explanation = `${name()}: version ${version} of ${shown(key)}, but only ${begun} writes of it had begun`;
     findings.add('applied-twice', key, unique([operation]), explanation);
   }
-}
-
-function isWrite(operation: Operation): boolean {
-  if (operation.op === 'cas') return operation.value !== null && operation.swapped !== false;
-  return operation.op === 'put' || operation.op === 'append';
 }
 
 function checkAppends(history: History, readings: readonly Reading[], findings: Findings): void {
   const piecesByKey = new Map<string, Map<string, number | null>>();
   const settable = new Set<string>();
   history.operations.forEach((operation, index) => {
-    if (operation.outcome === 'fail' || !('key' in operation)) return;
-    if (operation.op === 'put' || operation.op === 'cas') settable.add(operation.key);
-    if (operation.op !== 'append' || operation.value === '') return;
+    if (operation.outcome === 'fail') return;
+    if (operation.op !== 'append') {
+      for (const { key, value } of writtenBy(operation)) if (value !== null) settable.add(key);
+      return;
+    }
+    if (operation.value === '') return;
     const pieces = piecesByKey.get(operation.key) ?? new Map<string, number | null>();
     pieces.set(operation.value, pieces.has(operation.value) ? null : index);
     piecesByKey.set(operation.key, pieces);
@@ -142,7 +145,7 @@ function checkAppends(history: History, readings: readonly Reading[], findings: 
       found.add(record);
       if (writer === null || !isAgain) continue;
       const wrote = history.operations[writer] as Operation;
-      const explanation = `${nameOperation(wrote, writer)} took effect twice: ${longest.name} has it more than once`;
+      const explanation = `${nameOperation(wrote, writer)} took effect twice: ${longest.name()} has it more than once`;
       findings.add('applied-twice', key, unique([writer, longest.operation]), explanation);
     }
   }
@@ -161,7 +164,7 @@ function checkCount(history: History, readings: readonly Reading[], findings: Fi
   let highest = history.baseRevision;
   for (const operation of history.operations) {
     if (operation.op === 'get' || operation.op === 'scan') continue;
-    if (operation.outcome === 'unknown' || takesRevision(operation)) asked++;
+    if (operation.outcome === 'unknown' || hasChanged(operation)) asked++;
     if ('revision' in operation) highest = Math.max(highest, operation.revision ?? 0);
   }
   for (const { modRevision = 0 } of readings) highest = Math.max(highest, modRevision);
@@ -169,13 +172,6 @@ function checkCount(history: History, readings: readonly Reading[], findings: Fi
   if (taken <= asked) return;
   const explanation = `revisions ${history.baseRevision + 1} to ${highest} are ${taken} mutations, but only ${asked} can have taken one`;
   findings.add('applied-twice', null, [], explanation);
-}
-
-/** An `ok` mutation that changed something, as far as its answer says. */
-function takesRevision(operation: Operation): boolean {
-  if (operation.outcome !== 'ok') return false;
-  if ('deleted' in operation && operation.deleted === 0) return false;
-  return operation.op !== 'cas' || operation.swapped === true;
 }
 
 function countUpTo(ascending: readonly number[], bound: number): number {

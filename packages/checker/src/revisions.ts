@@ -1,15 +1,21 @@
 /**
  * Do the revisions that clients were told fit together? Every mutation that changes something takes the next revision of the
- * store, and a key carries that of its last write. Three things must hold; each is judged on its own, without a search:
+ * store, and a key carries that of its last write. Three things must hold, each judged on its own, without a search:
  *
  * - What begins after something has ended has no smaller revision; a mutation has a greater one.
  * - No two mutations have the same revision.
  * - Who reads a revision reads what was written with it, and a value written once has the revision its writer was told.
+ *
+ * And what transactions found of revisions was so: compared.ts.
  */
+import { checkCompared } from './compared.js';
 import { Findings } from './finding.js';
-import type { History, Operation, Value } from './operation.js';
+import { integerOf } from './group/transition.js';
+import type { Action, ActionResult, EntryRead, History, Operation, Value } from './operation.js';
 import { shown } from './text.js';
+import { branchesOf } from './transactions.js';
 import { nameOperation } from './wording.js';
+import { takenRevision, writtenBy } from './written.js';
 
 /** What one operation was told of revisions. */
 interface Sighting {
@@ -29,25 +35,31 @@ export function checkRevisions(history: History): Findings {
   checkOrder(history, sightings, findings);
   checkShared(history, sightings, findings);
   checkReads(history, findings);
+  checkCompared(history, findings);
   return findings;
 }
 
-/** The mutations that took a revision, and which they took. */
-export function takenRevision(operation: Operation): number | undefined {
-  if (operation.outcome !== 'ok' || !('revision' in operation)) return undefined;
-  if ('deleted' in operation && operation.deleted === 0) return undefined;
-  if (operation.op === 'cas' && operation.swapped !== true) return undefined;
-  return operation.revision;
+/** Reads of entries that an operation was answered. */
+export function entriesOf(operation: Operation): readonly EntryRead[] {
+  if (operation.outcome !== 'ok') return [];
+  switch (operation.op) {
+    case 'get':
+      return entryOf(operation.key, operation);
+    case 'scan':
+      return operation.entries ?? [];
+    case 'txn':
+      return branchesOf(operation).flatMap(({ actions }) => {
+        return actions.flatMap(({ action, result }) => {
+          return action.op === 'get' ? entryOf(action.key, result) : (result.entries ?? []);
+        });
+      });
+    default:
+      return [];
+  }
 }
 
-/** Reads of entries that an operation was answered. */
-export function entriesOf(
-  operation: Operation,
-): readonly { key: string; value: string; modRevision?: number; version?: number }[] {
-  if (operation.outcome !== 'ok') return [];
-  if (operation.op === 'scan') return operation.entries ?? [];
-  if (operation.op !== 'get' || typeof operation.value !== 'string') return [];
-  const { key, value, modRevision, version } = operation;
+function entryOf(key: string, { value, modRevision, version }: ActionResult): EntryRead[] {
+  if (typeof value !== 'string') return [];
   return [
     {
       key,
@@ -107,7 +119,7 @@ function checkOrder(history: History, sightings: readonly Sighting[], findings: 
 function keysOf(history: History, { key, took, operation }: Sighting): readonly string[] {
   if (key !== null) return [key];
   const told = history.operations[operation];
-  return took && told !== undefined && 'key' in told ? [told.key] : [];
+  return took && told !== undefined ? writtenBy(told).map((written) => written.key) : [];
 }
 
 function checkShared(history: History, sightings: readonly Sighting[], findings: Findings): void {
@@ -178,14 +190,11 @@ function mismatch(
 
 /** May `key` hold `value` right after `operation`? */
 function couldLeave(operation: Operation, key: string, value: string): boolean {
-  if (!('key' in operation) || operation.key !== key) return false;
-  if (operation.op === 'append') return value.endsWith(operation.value);
-  return writtenValue(operation) === value;
-}
-
-/** What a put or cas leaves, undefined for others. */
-export function writtenValue(operation: Operation): Value | undefined {
-  return operation.op === 'put' || operation.op === 'cas' ? operation.value : undefined;
+  return writtenBy(operation).some((written) => {
+    if (written.key !== key) return false;
+    if (operation.op === 'append') return value.endsWith(operation.value);
+    return written.value === undefined ? integerOf(value) !== undefined : written.value === value;
+  });
 }
 
 /**
@@ -194,17 +203,28 @@ export function writtenValue(operation: Operation): Value | undefined {
  */
 export function soleWriters(history: History): Map<string, number | null> {
   const writers = new Map<string, number | null>();
-  const appended = new Set<string>();
+  /** Keys whose values depend on what was there. */
+  const computed = new Set<string>();
   history.operations.forEach((operation, index) => {
-    if (operation.op === 'append') appended.add(operation.key);
-    const value = writtenValue(operation);
-    if (typeof value !== 'string' || operation.outcome === 'fail' || !('key' in operation)) return;
-    if (value === (history.initial ?? null)) return;
-    const name = nameOfValue(operation.key, value);
-    writers.set(name, writers.has(name) ? null : index);
+    for (const { key, value } of writtenBy(operation)) {
+      if (isComputed(operation, value)) computed.add(key);
+      if (typeof value !== 'string' || value === (history.initial ?? null)) continue;
+      const name = nameOfValue(key, value);
+      const other = writers.get(name);
+      writers.set(name, other === undefined || other === index ? index : null);
+    }
   });
-  if (appended.size === 0) return writers;
-  return new Map([...writers].filter(([name]) => !appended.has(keyOfName(name))));
+  if (computed.size === 0) return writers;
+  return new Map([...writers].filter(([name]) => !computed.has(keyOfName(name))));
+}
+
+function isComputed(operation: Operation, value: Value | undefined): boolean {
+  const adds = operation.op === 'txn' && [...operation.success, ...operation.failure].some(isAddition);
+  return value === undefined || operation.op === 'add' || adds;
+}
+
+function isAddition({ op }: Action): boolean {
+  return op === 'add';
 }
 
 /** A key and a value in one string, without confusion. */

@@ -1,21 +1,16 @@
 /**
- * A history split by key. Linearizability is local: a history is linearizable exactly when its part on each key is, so
- * each key is judged alone. An operation becomes a step: what it demands of the key's value and what it makes of it. A scan
- * becomes a read of each key under its prefix, absent ones included; that a scan is one snapshot is not judged.
+ * What an operation demands of one key's value and what it makes of it: a step of that key. A scan becomes a read of each key
+ * under its prefix, absent ones included, and the deletion of a prefix a delete of each. Transactions and additions are no
+ * steps: see partition.ts.
  */
-import { type History, HistoryError, type Operation, type ScanOperation, type Value } from './operation.js';
-import { compareBytes, hasPrefix } from './text.js';
-
-/** More steps than this are refused: scans multiply. */
-export const STEPS_MAX = 5_000_000;
+import type { EntryRead, Operation, Value } from './operation.js';
+import { compareBytes } from './text.js';
+import type { Timed } from './timing.js';
 
 /** What an operation demands of one key and does to it, each undefined when it does not. */
-export interface Step {
+export interface Step extends Timed {
   /** Its operation's index in the history. */
   readonly operation: number;
-  readonly start: number;
-  /** Infinity: it may take effect at any time from `start` on, or never. */
-  readonly end: number;
   /** The value must be this. */
   readonly requires: Value | undefined;
   /** The value must not be this. */
@@ -26,48 +21,13 @@ export interface Step {
   readonly appends: string | undefined;
 }
 
-type Action = Partial<Pick<Step, 'requires' | 'excludes' | 'sets' | 'appends'>>;
+export type Demand = Partial<Pick<Step, 'requires' | 'excludes' | 'sets' | 'appends'>>;
 
-/** Steps of each key, in the order of the history. @throws HistoryError when they are more than STEPS_MAX */
-export function splitByKey(history: History): Map<string, Step[]> {
-  const byKey = new Map<string, Step[]>();
-  for (const key of keysOf(history)) byKey.set(key, []);
-  const underPrefix = new Map<string, readonly string[]>();
-  const keysUnder = (prefix: string): readonly string[] => {
-    let keys = underPrefix.get(prefix);
-    if (keys === undefined) {
-      keys = [...byKey.keys()].filter((key) => hasPrefix(key, prefix));
-      underPrefix.set(prefix, keys);
-    }
-    return keys;
-  };
-  let count = 0;
-  history.operations.forEach((operation, index) => {
-    const add = (key: string, action: Action): void => {
-      if (++count > STEPS_MAX) {
-        throw new HistoryError('HISTORY_TOO_LARGE', `more than ${STEPS_MAX} operations and reads of scans`);
-      }
-      byKey.get(key)?.push(makeStep(operation, index, action));
-    };
-    addSteps(operation, keysUnder, add);
-  });
-  return byKey;
-}
-
-/** Every key that any operation names. */
-function keysOf(history: History): Set<string> {
-  const keys = new Set<string>();
-  for (const operation of history.operations) {
-    if ('key' in operation) keys.add(operation.key);
-    else if (operation.op === 'scan') for (const entry of operation.entries ?? []) keys.add(entry.key);
-  }
-  return keys;
-}
-
-function addSteps(
+/** Calls `add` for each key that the operation is about. */
+export function demandsOf(
   operation: Operation,
   keysUnder: (prefix: string) => readonly string[],
-  add: (key: string, action: Action) => void,
+  add: (key: string, demand: Demand) => void,
 ): void {
   if (operation.outcome === 'fail') return;
   const known = operation.outcome === 'ok';
@@ -97,17 +57,21 @@ function addSteps(
       }
       return;
     case 'scan':
-      if (known) addReads(operation, keysUnder(operation.prefix), add);
+      if (known) addReads(operation.entries ?? [], operation.limit, keysUnder(operation.prefix), add);
+      return;
+    case 'add':
+    case 'txn':
       return;
   }
 }
 
-function addReads(
-  scan: ScanOperation,
+/** What a scan demands that was told `entries`, of all `keys` under its prefix. */
+export function addReads(
+  entries: readonly EntryRead[],
+  limit: number | undefined,
   keys: readonly string[],
-  add: (key: string, action: Action) => void,
+  add: (key: string, demand: Demand) => void,
 ): void {
-  const entries = scan.entries ?? [];
   const found = new Set<string>();
   for (const { key, value } of entries) {
     found.add(key);
@@ -115,22 +79,25 @@ function addReads(
   }
   // A scan that its limit ended says nothing of the keys behind its last entry.
   const last = entries.at(-1)?.key;
-  const cutAfter =
-    scan.limit !== undefined && scan.limit > 0 && entries.length >= scan.limit ? last : undefined;
+  const cutAfter = limit !== undefined && limit > 0 && entries.length >= limit ? last : undefined;
   for (const key of keys) {
     if (found.has(key)) continue;
     if (cutAfter === undefined || compareBytes(key, cutAfter) < 0) add(key, { requires: null });
   }
 }
 
-function makeStep(operation: Operation, index: number, action: Action): Step {
+export function makeStep(operation: Operation, index: number, demand: Demand): Step {
   return {
     operation: index,
-    start: operation.start,
-    end: operation.outcome === 'ok' && operation.end !== null ? operation.end : Number.POSITIVE_INFINITY,
-    requires: action.requires,
-    excludes: action.excludes,
-    sets: action.sets,
-    appends: action.appends,
+    ...timesOf(operation),
+    requires: demand.requires,
+    excludes: demand.excludes,
+    sets: demand.sets,
+    appends: demand.appends,
   };
+}
+
+/** An unknown outcome stays open: it may take effect at any time from its start on, or never. */
+export function timesOf({ start, end, outcome }: Operation): Timed {
+  return { start, end: outcome === 'ok' && end !== null ? end : Number.POSITIVE_INFINITY };
 }

@@ -2,9 +2,8 @@
 import type { FindingList, HistoryReport } from './check.js';
 import type { Violation } from './linearizability.js';
 import type { History } from './operation.js';
-import { shown } from './text.js';
 import { type Bar, latestOf, makeTimeline } from './timeline.js';
-import { wordOperation, wordTime } from './wording.js';
+import { wordKeys, wordOperation, wordTime } from './wording.js';
 
 /** Bars are drawn up to so many operations; more are listed. */
 const DRAWN_MAX = 16;
@@ -22,8 +21,8 @@ export function textReport(history: History, report: HistoryReport): string {
     verdictLine(report),
   ];
   for (const violation of linearizability.violations) lines.push('', ...violationLines(history, violation));
-  const hidden = linearizability.violatedKeys.length - linearizability.violations.length;
-  if (hidden > 0) lines.push('', `… and ${plural(hidden, 'more key')} not linearizable`);
+  const hidden = linearizability.violationsHidden;
+  if (hidden > 0) lines.push('', `… and ${plural(hidden, 'more violation')}, not shown`);
   lines.push(...findingLines('Acknowledged writes lost', lost));
   lines.push(...findingLines('Operations applied twice', repeated));
   lines.push(...findingLines('Revisions that do not fit', revisions));
@@ -44,12 +43,12 @@ function verdictLine({ linearizability, verdict }: HistoryReport): string {
 
 /** One violation: the sentence, the bars, the operations in full. */
 export function violationLines(history: History, violation: Violation): string[] {
-  const { key, operations, explanation, minimal } = violation;
+  const { keys, operations, explanation, minimal } = violation;
   const { shown: listed, hidden } = latestOf(violation, LISTED_MAX);
   const size =
     operations.length === 1 ? 'one operation that cannot be' : `${operations.length} operations in no order`;
   return [
-    `Key ${shown(key)}: ${size}${minimal ? '' : ', perhaps more than it takes'}`,
+    `${wordKeys(keys)}: ${size}${minimal ? '' : ', perhaps more than it takes'}`,
     `  ${explanation}`,
     '',
     ...(operations.length <= DRAWN_MAX ? drawing(history, violation) : []),
@@ -77,16 +76,17 @@ function drawing(history: History, violation: Violation): string[] {
   const column = Math.min(COLUMN_WIDTHS.max, Math.max(COLUMN_WIDTHS.min, fitting));
   const lines = rows.map(({ client, bars }) => {
     let line = '';
-    for (const bar of bars) line = line.padEnd(bar.from * column) + drawBar(bar, column, times.length);
+    for (const bar of bars)
+      line = line.padEnd(bar.from * column) + drawBar(bar, column, times.length, violation.keys.length > 1);
     return `  ${client.padEnd(width)}  ${line}`;
   });
   return [...lines, ''];
 }
 
-function drawBar(bar: Bar, column: number, columns: number): string {
+function drawBar(bar: Bar, column: number, columns: number, key: boolean): string {
   const isOpen = bar.to === Number.POSITIVE_INFINITY;
   const room = ((isOpen ? columns : bar.to + 1) - bar.from) * column - 3;
-  const label = wordOperation(bar.operation, { key: false });
+  const label = wordOperation(bar.operation, { key });
   const fitting =
     label.length <= room ? label.padEnd(room, '-') : `${label.slice(0, Math.max(0, room - 1))}…`;
   const [left, right] = bar.role === 'culprit' ? ['[', ']'] : ['|', '|'];

@@ -4,6 +4,7 @@
  */
 import type { Violation } from './linearizability.js';
 import type { History, Operation } from './operation.js';
+import { namedKeys } from './transactions.js';
 
 export interface Bar {
   readonly operation: Operation;
@@ -68,15 +69,16 @@ export function latestOf(violation: Violation, most: number): { shown: Violation
   };
 }
 
-/** Operations of the same context: of that key, under way between the first start and the last end of the piece. */
+/** Operations of the same context: of its keys, under way between the first start and the last end of the piece. */
 export function contextOf(history: History, violation: Violation, most: number): readonly number[] {
   const piece = violation.operations.map((index) => history.operations[index] as Operation);
   const culprit = history.operations[violation.culprit];
   const first = Math.min(...piece.map(({ start }) => start));
   const last = culprit?.end ?? Math.max(...piece.map(({ start }) => start));
   const near: number[] = [];
+  const keys = new Set(violation.keys);
   history.operations.forEach((operation, index) => {
-    const isOfKey = 'key' in operation && operation.key === violation.key;
+    const isOfKey = operation.op !== 'scan' && namedKeys(operation).some((key) => keys.has(key));
     const isNear = operation.start <= last && (operation.end ?? Number.POSITIVE_INFINITY) >= first;
     if (isOfKey && isNear && !violation.operations.includes(index)) near.push(index);
   });

@@ -4,11 +4,11 @@
  */
 import { checkLinearizability, type History, type Operation, type Violation } from '@kvd/checker';
 import { test } from 'tap';
-import { bruteForce, linearizableHistory, Random, type Shape, spoil } from './support/random.js';
+import { bruteForce, type Kind, linearizableHistory, Random, type Shape, spoil } from './support/random.js';
 
 const baseSeed = Number(process.env['KVD_CHECKER_SEED'] ?? 1);
 
-const KINDS: readonly (readonly Operation['op'][])[] = [
+const KINDS: readonly (readonly Kind[])[] = [
   ['get', 'put'],
   ['get', 'put', 'cas'],
   ['get', 'put', 'cas', 'delete'],
@@ -32,8 +32,12 @@ function shapeOf(random: Random, operations: number, keys: number): Shape {
   };
 }
 
+/** Refused once, because a step that was still taken lost its bit to one that was given back. */
+const REGRESSIONS = [90093];
+
 test('whatever a linearizable store answers is accepted', (t) => {
-  for (let seed = baseSeed; seed < baseSeed + 400; seed++) {
+  const seeds = Array.from({ length: 400 }, (_, i) => baseSeed + i);
+  for (const seed of [...REGRESSIONS, ...seeds]) {
     const random = new Random(seed);
     const shape = shapeOf(random, 300, 1 + random.below(4));
     const result = checkLinearizability(linearizableHistory(random, shape), { stepLimit: 1_000_000 });
@@ -62,6 +66,10 @@ test('spoiled histories get the verdict of trying every order, and so does the p
       t.fail(`seed ${seed}: the piece can be ordered`, { history, violation });
       break;
     }
+    if (hasSpare(history, violation)) {
+      t.fail(`seed ${seed}: the piece has a read that it does not need`, { history, violation });
+      break;
+    }
     const others = violation.operations.filter((index) => index !== violation.culprit);
     if (!bruteForce(pieceOf(history, violation, others))) {
       t.fail(`seed ${seed}: the piece cannot be ordered without its culprit either`, { history, violation });
@@ -74,6 +82,16 @@ test('spoiled histories get the verdict of trying every order, and so does the p
   );
   t.end();
 });
+
+/** Is there an operation without effect in a minimal piece, and it cannot be ordered without that either? */
+function hasSpare(history: History, violation: Violation): boolean {
+  return violation.operations.some((index) => {
+    const operation = history.operations[index];
+    if (operation?.op !== 'get' || !violation.minimal) return false;
+    const others = violation.operations.filter((other) => other !== index);
+    return !bruteForce(pieceOf(history, violation, others));
+  });
+}
 
 /** The history of those operations alone, as the violation takes them. */
 function pieceOf(history: History, { open, effectOnly }: Violation, indices: readonly number[]): History {

@@ -30,6 +30,9 @@ export class Random {
   }
 }
 
+/** Transactions and additions: transactions.ts. */
+export type Kind = Exclude<Operation['op'], 'txn' | 'add'>;
+
 export interface Shape {
   readonly operations: number;
   readonly clients: number;
@@ -39,10 +42,10 @@ export interface Shape {
   readonly unknownShare: number;
   /** How long an operation takes, in units of the pause between two of a client. */
   readonly overlap: number;
-  readonly kinds: readonly Operation['op'][];
+  readonly kinds: readonly Kind[];
 }
 
-type Mutable = { -readonly [K in keyof Operation]: Operation[K] } & Record<string, unknown>;
+type Mutable = { -readonly [K in keyof Operation]: Operation[K] } & { op: Kind } & Record<string, unknown>;
 
 /** What clients of a store that does each operation at one moment between its start and its end are told. */
 export function linearizableHistory(random: Random, shape: Shape): History {
