@@ -2,7 +2,7 @@
  * Keys and values as bytes: what a string means (UTF-8), and where the keys with a given prefix end. Pure functions.
  */
 
-import { KvdError, prefixEnd } from '@kvd/protocol';
+import { checkKey, KvdError, prefixEnd } from '@kvd/protocol';
 
 /** A key or a value: text, taken as UTF-8, or bytes. */
 export type Bytes = string | Uint8Array;
@@ -47,8 +47,9 @@ export function toKeys(
   return key === undefined ? toRange(given) : keyRange(toBytes(key));
 }
 
-/** The range of one key. */
+/** The range of one key. @throws KvdError KVD_BAD_REQUEST, KVD_TOO_LARGE */
 export function keyRange(key: Uint8Array): KeyRange {
+  checkKey(key);
   const to = new Uint8Array(key.length + 1);
   to.set(key);
   return { from: copyBytes(key), to };

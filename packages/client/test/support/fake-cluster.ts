@@ -287,6 +287,10 @@ export class FakeReplica {
     this.address = `127.0.0.1:${(this.server.address() as AddressInfo).port}`;
   }
 
+  private forget(watchId: number): void {
+    this.watches = this.watches.filter((watch) => watch.watchId !== watchId);
+  }
+
   private createListener(): ClientListener {
     return new ClientListener({
       welcome: () => ({
@@ -310,12 +314,13 @@ export class FakeReplica {
         },
         onWatch: (sink: WatchSink, watchId, request) => {
           const copy = { ...request, from: request.from.slice(), to: request.to.slice() };
-          const tell = (message: WatchMessage) => sink.tell(watchId, message);
+          const tell = (message: WatchMessage) => {
+            if (message.type === 'ended') this.forget(watchId);
+            sink.tell(watchId, message);
+          };
           this.watches.push({ watchId, request: copy, tell });
         },
-        onUnwatch: (_sink, watchId) => {
-          this.watches = this.watches.filter((watch) => watch.watchId !== watchId);
-        },
+        onUnwatch: (_sink, watchId) => this.forget(watchId),
         onClosed: () => {
           this.watches = [];
         },
