@@ -6,19 +6,17 @@
  * One timer for all operations. It never answers "not done" for what may have been done (operation.ts).
  */
 import { ERRORS, type ErrorCode, KvdError, type Outcome, type Response, type SessionId } from '@kvd/protocol';
+import { Backlog, type BacklogBounds } from './backlog.js';
 import { Connector, type ConnectorOptions } from './connector.js';
-import { Fifo } from './fifo.js';
 import type { Link } from './link.js';
 import { errorOf, Operation, type Task, withCause } from './operation.js';
 import { KEEP_ALIVE_MS, Session } from './session.js';
 import { WatchManager } from './watch-manager.js';
 
-export interface DispatcherOptions extends ConnectorOptions {
+export interface DispatcherOptions extends ConnectorOptions, BacklogBounds {
   readonly principal: string;
   readonly inFlightMax: number;
   readonly inFlightBytesMax: number;
-  readonly queueMax: number;
-  readonly queueBytesMax: number;
 }
 
 const SWEEP_MS = 25;
@@ -44,9 +42,7 @@ export class Dispatcher {
   /** Sent, or waiting to be sent again. In the order they were admitted. */
   private readonly admitted = new Map<number, Operation>();
   private admittedBytes = 0;
-  private readonly mutations = new Fifo<Operation>();
-  private readonly reads = new Fifo<Operation>();
-  private queuedBytes = 0;
+  private readonly backlog: Backlog;
   private lastRequestId = 0;
   /** No deadline and no re-send is due before. */
   private nextWakeMs = Number.POSITIVE_INFINITY;
@@ -60,6 +56,7 @@ export class Dispatcher {
     private readonly options: DispatcherOptions,
     readonly now: () => number = () => performance.now(),
   ) {
+    this.backlog = new Backlog(options);
     this.connector = new Connector(
       options,
       {
@@ -151,7 +148,7 @@ export class Dispatcher {
     this.closed = true;
     clearInterval(this.keeper);
     this.watches.close(new KvdError('KVD_CLOSED', 'the client was closed'));
-    for (const operation of [...this.admitted.values(), ...this.mutations, ...this.reads]) {
+    for (const operation of [...this.admitted.values(), ...this.backlog]) {
       const outcome: Outcome = operation.mayHaveHappened ? 'unknown' : 'not-done';
       this.finish(operation, () =>
         operation.fail(new KvdError('KVD_CLOSED', 'the client was closed', outcome)),
@@ -206,21 +203,12 @@ export class Dispatcher {
   // Admission
 
   private enqueue(operation: Operation): void {
-    const queue = operation.isMutation ? this.mutations : this.reads;
-    if (queue.length === 0 && this.mayAdmit(operation)) {
+    if (!this.backlog.isBehind(operation) && this.mayAdmit(operation)) {
       this.admit(operation);
       this.startSweeper();
       return;
     }
-    const { queueMax, queueBytesMax } = this.options;
-    const waiting = this.mutations.length + this.reads.length;
-    if (waiting >= queueMax || (waiting > 0 && this.queuedBytes + operation.bytes > queueBytesMax)) {
-      const text = `${waiting} operations wait already: await some before starting more`;
-      throw new KvdError('KVD_OVERLOADED', text);
-    }
-    operation.ownBytes();
-    queue.push(operation);
-    this.queuedBytes += operation.bytes;
+    this.backlog.push(operation);
     this.nextWakeMs = Math.min(this.nextWakeMs, operation.deadlineMs);
     this.pump();
     this.startSweeper();
@@ -258,18 +246,12 @@ export class Dispatcher {
   /** Admit from the queues what the bounds allow. */
   private pump(): void {
     if (this.closed) return;
-    for (const queue of [this.mutations, this.reads]) {
-      for (let next = queue.peek(); next !== undefined; next = queue.peek()) {
-        if (!next.settled) {
-          if (!this.mayAdmit(next)) break;
-          this.admit(next);
-        }
-        queue.shift();
-        this.queuedBytes -= next.bytes;
-      }
-    }
-    if (this.mutations.length > 0 && this.connector.current !== null && this.session.id === 0)
-      this.session.open();
+    this.backlog.drain((operation) => {
+      const may = this.mayAdmit(operation);
+      if (may) this.admit(operation);
+      return may;
+    });
+    if (this.backlog.mutations.length > 0 && this.connector.current !== null) this.session.open();
   }
 
   private send(operation: Operation, link: Link): void {
@@ -296,7 +278,7 @@ export class Dispatcher {
     }
     this.connector.useful(link);
     this.finish(operation, () => operation.succeed(response));
-    if (this.mutations.length > 0 || this.reads.length > 0) this.pump();
+    if (this.backlog.length > 0) this.pump();
   }
 
   private onRefusal(operation: Operation, link: Link, error: KvdError): void {
@@ -369,7 +351,7 @@ export class Dispatcher {
   // Session
 
   private onSessionRefused(error: KvdError): void {
-    for (const waiting of this.mutations) {
+    for (const waiting of this.backlog.mutations) {
       waiting.lastError = error;
       if (!ERRORS[error.code].retry) this.finish(waiting, () => waiting.fail(notBegun(error)));
     }
@@ -395,7 +377,7 @@ export class Dispatcher {
     const nowMs = this.now();
     if (nowMs >= this.nextWakeMs) this.wake(nowMs);
     this.watches.tick();
-    const pending = this.admitted.size > 0 || this.mutations.length > 0 || this.reads.length > 0;
+    const pending = this.admitted.size > 0 || this.backlog.length > 0;
     const wanted = pending || this.connecting || this.watches.isWaiting;
     if (wanted || !this.connector.settled) this.connector.tick(wanted);
     else this.stopSweeper();
@@ -412,14 +394,10 @@ export class Dispatcher {
       if (!operation.settled) this.wakeFor(operation);
     }
     const why = current === null ? 'not connected' : 'too much was in flight, or no session could be opened';
-    for (const queue of [this.mutations, this.reads]) {
-      for (const operation of queue) {
-        if (operation.deadlineMs <= nowMs) this.expire(operation, why);
-        if (!operation.settled) this.wakeFor(operation);
-        else this.queuedBytes -= operation.bytes;
-      }
-      queue.filter((operation) => !operation.settled);
-    }
+    this.backlog.sift((operation) => {
+      if (operation.deadlineMs <= nowMs) this.expire(operation, why);
+      if (!operation.settled) this.wakeFor(operation);
+    });
     this.pump();
   }
 
