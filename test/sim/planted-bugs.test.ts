@@ -29,6 +29,16 @@ const NEEDED: readonly (readonly [string, string])[] = [
   ['cut the log too far', 'long-cut'],
   ['flush state without appliedThrough', 'flush-without-mark'],
   ['apply depends on local time', 'local-time'],
+  ["a lease expires on the leader's wall clock", 'wall-clock-leases'],
+  ['apply does not look again at expire-leases', 'expire-unseen'],
+  ['watch loses events at the change-over from history to live', 'watch-changeover'],
+  ['watch doubles events after a resume', 'watch-doubles'],
+  ['compaction removes a version that can still be read', 'long-compaction'],
+  ['history left out of snapshots', 'snapshot-without-history'],
+  ['leases left out of snapshots', 'snapshot-without-leases'],
+  ['result of a transaction not kept for the retry', 'txn-not-kept'],
+  ['outcome does not fence', 'outcome-without-fence'],
+  ['a transaction applied in part', 'partial-txn'],
 ];
 
 t.test('none is left out that has to be there', async (t) => {

@@ -1,16 +1,20 @@
 /**
  * A client of the workload: takes its operations in order, numbers its mutations in a session, and does what a user's
  * program does when no answer comes: asks another replica, again and again, until its deadline. Owns what it believes;
- * the history it writes is what is judged. Its requests and answers pass through the real codec.
+ * what it records is what is judged. Its requests and answers pass through the real codec. What the operations are is
+ * in workload/.
  */
 import type { ReplicaId } from '@kvd/paxos';
-import type { Command, Origin, Request, Response } from '@kvd/protocol';
+import type { Command, ErrorCode, Origin, Request, Response } from '@kvd/protocol';
 import { decodeServerFrame, encodeCommand, encodeRequest, ERRORS, NO_ORIGIN } from '@kvd/protocol';
 import type { VirtualClock } from './clock.js';
-import type { History, Recorded } from './history.js';
+import type { History } from './history.js';
+import type { Ledger } from './oracle/ledger.js';
 import type { ClientPlan, Operation } from './plan.js';
 import type { Random } from './random.js';
-import { safety, type Violation } from './violation.js';
+import { safety } from './violation.js';
+import type { Caller, End, Numbered } from './workload/caller.js';
+import { perform } from './workload/perform.js';
 
 /** The way from a client to the replicas and back. */
 export interface ClientNetwork {
@@ -22,6 +26,7 @@ export interface ClientNetwork {
 interface Attempt {
   readonly call: Call;
   readonly to: ReplicaId;
+  readonly sentMs: number;
 }
 
 interface OpenSession {
@@ -36,16 +41,21 @@ interface Call {
   /** May be sent again while the fate of an earlier attempt is open. */
   readonly retrySafe: boolean;
   readonly deadlineMs: number;
+  /** Errors that are an answer, and not the end of the world. */
+  readonly accepts: readonly ErrorCode[];
+  /** What was known to somebody when it began. */
+  readonly floor: number;
   /** An attempt may have had an effect. */
   entered: boolean;
   over: boolean;
   attempts: number;
-  end(outcome: 'ok' | 'failed' | 'unknown', response: Response | null): void;
+  readonly end: End;
 }
 
 const SESSION_DEADLINE_MS = 600_000;
 
-export class SimClient {
+export class SimClient implements Caller {
+  isRetired = false;
   private session: OpenSession | null = null;
   private opening = false;
   private readonly attempts = new Map<number, Attempt>();
@@ -56,11 +66,12 @@ export class SimClient {
 
   constructor(
     readonly id: number,
-    private readonly plan: ClientPlan,
+    readonly plan: ClientPlan,
     private readonly queue: { readonly index: number; readonly operation: Operation }[],
     private readonly network: ClientNetwork,
-    private readonly history: History,
-    private readonly clock: VirtualClock,
+    readonly history: History,
+    readonly ledger: Ledger,
+    readonly clock: VirtualClock,
     private readonly random: Random,
   ) {
     this.favourite = random.pick(network.replicaIds);
@@ -72,6 +83,7 @@ export class SimClient {
 
   /** Begin nothing new; what is under way goes on to its end. */
   retire(): void {
+    this.isRetired = true;
     this.queue.length = 0;
     this.waitsForSession = [];
   }
@@ -111,7 +123,13 @@ export class SimClient {
     const item = this.queue.shift();
     if (item === undefined) return;
     this.clock.at(item.operation.atMs, () =>
-      this.whenInSession(() => this.begin(item.index, item.operation)),
+      this.whenInSession(() => {
+        this.under += 1;
+        perform(this, item.index, item.operation, () => {
+          this.under -= 1;
+          this.next();
+        });
+      }),
     );
   }
 
@@ -123,7 +141,8 @@ export class SimClient {
     this.waitsForSession.push(run);
     if (this.opening) return;
     this.opening = true;
-    this.call({ type: 'open-session' }, true, SESSION_DEADLINE_MS, (outcome, response) => {
+    const opening = { retrySafe: true, forMs: SESSION_DEADLINE_MS };
+    this.mutate({ type: 'open-session' }, opening, (outcome, response) => {
       this.opening = false;
       if (outcome !== 'ok' || response?.type !== 'result' || response.result.type !== 'session') return;
       this.session = { id: response.result.session, nextSequence: 1, unanswered: new Set() };
@@ -133,98 +152,45 @@ export class SimClient {
     });
   }
 
-  private begin(index: number, operation: Operation): void {
-    this.under += 1;
-    const { kind } = operation;
-    const keys = keysOf(operation);
-    const put = kind === 'put' || kind === 'keyed-put';
-    const value = put ? `${this.id}.${index}${'.'.repeat(operation.valueBytes)}` : null;
-    const recorded = this.history.call(index, this.id, kind, keys, value);
-    const session = numbered(kind) ? this.session : null;
-    const sequence = session === null ? 0 : session.nextSequence++;
-    session?.unanswered.add(sequence);
-    const end = (outcome: 'ok' | 'failed' | 'unknown', response: Response | null): void => {
-      session?.unanswered.delete(sequence);
-      if (response !== null && outcome === 'ok') take(recorded, response);
-      this.history.end(recorded, outcome);
-      this.under -= 1;
-      this.next();
+  /** A place in the session for a mutation; without one it is sent bare. */
+  number(): Numbered {
+    const { session } = this;
+    if (session === null) return { origin: NO_ORIGIN, settle: () => undefined };
+    const sequence = session.nextSequence++;
+    session.unanswered.add(sequence);
+    const origin: Origin = {
+      session: session.id,
+      sequence,
+      lowestUnanswered: Math.min(...session.unanswered),
     };
-    if (kind === 'get' || kind === 'scan') this.read(operation, keys, end);
-    else this.mutate(operation, recorded, originOf(session, sequence), end);
+    return { origin, settle: () => void session.unanswered.delete(sequence) };
   }
 
-  private read(operation: Operation, keys: readonly string[], end: Call['end']): void {
-    const { attemptMs: timeoutMs } = this.plan;
-    const from = Buffer.from(keys[0] ?? '');
-    const request: Request =
-      operation.kind === 'get'
-        ? { type: 'get', timeoutMs, consistency: 'linearizable', key: from, revision: 0 }
-        : {
-            type: 'scan',
-            timeoutMs,
-            consistency: 'linearizable',
-            from,
-            to: Buffer.from(keyAt(operation.key + operation.span)),
-            limit: 0,
-            keysOnly: false,
-            countOnly: false,
-            revision: 0,
-            reverse: false,
-          };
-    this.begun({
-      request,
-      retrySafe: true,
-      deadlineMs: this.deadline(),
-      entered: false,
-      over: false,
-      attempts: 0,
-      end,
-    });
+  read(request: Exclude<Request, { type: 'mutate' }>, end: End, accepts: readonly ErrorCode[] = []): void {
+    const { floor } = this.ledger;
+    const deadlineMs = this.clock.nowMs + this.plan.deadlineMs;
+    this.begun({ request, retrySafe: true, deadlineMs, ...NEW_CALL, accepts, floor, end });
   }
 
-  private mutate(operation: Operation, recorded: Recorded, origin: Origin, end: Call['end']): void {
-    const retrySafe = origin.session > 0;
-    const key = Buffer.from(recorded.keys[0] ?? '');
-    const value = Buffer.from(recorded.value ?? '');
-    switch (operation.kind) {
-      case 'keyed-put': {
-        const command = encodeCommand({ type: 'put', origin: NO_ORIGIN, key, value });
-        const idempotencyKey = Buffer.from(`once-${recorded.index}`);
-        this.call({ type: 'keyed', idempotencyKey, command }, true, this.plan.deadlineMs, end);
-        return;
-      }
-      case 'delete':
-        this.call({ type: 'delete', origin, key }, retrySafe, this.plan.deadlineMs, end);
-        return;
-      case 'delete-range': {
-        const to = Buffer.from(keyAt(operation.key + operation.span));
-        this.call({ type: 'delete-range', origin, from: key, to }, retrySafe, this.plan.deadlineMs, end);
-        return;
-      }
-      default:
-        this.call({ type: 'put', origin, key, value }, retrySafe, this.plan.deadlineMs, end);
-    }
-  }
-
-  private call(command: Command, retrySafe: boolean, forMs: number, end: Call['end']): void {
+  mutate(
+    command: Command,
+    { retrySafe, forMs = this.plan.deadlineMs, accepts = [] }: Parameters<Caller['mutate']>[1],
+    end: End,
+  ): void {
     const request: Request = {
       type: 'mutate',
       timeoutMs: this.plan.attemptMs,
       command: encodeCommand(command),
     };
+    const { floor } = this.ledger;
     const deadlineMs = this.clock.nowMs + forMs;
-    this.begun({ request, retrySafe, deadlineMs, entered: false, over: false, attempts: 0, end });
+    this.begun({ request, retrySafe, deadlineMs, ...NEW_CALL, accepts, floor, end });
   }
 
   private begun(call: Call): void {
     this.attempt(call);
     if (call.retrySafe && this.random.chance(this.plan.hedging)) this.attempt(call);
     this.clock.at(call.deadlineMs, () => this.giveUp(call));
-  }
-
-  private deadline(): number {
-    return this.clock.nowMs + this.plan.deadlineMs;
   }
 
   private attempt(call: Call): void {
@@ -239,7 +205,7 @@ export class SimClient {
       this.retryLater(call);
       return;
     }
-    this.attempts.set(requestId, { call, to });
+    this.attempts.set(requestId, { call, to, sentMs: this.clock.nowMs });
     this.clock.after(this.plan.attemptMs * this.random.between(0.7, 1.5), () => {
       if (this.attempts.delete(requestId)) this.onNoAnswer(call);
     });
@@ -252,15 +218,13 @@ export class SimClient {
     else this.retryLater(call);
   }
 
-  private onResponse({ call }: Attempt, response: Response): void {
-    const error =
-      response.type === 'error'
-        ? response
-        : response.type === 'result' && response.result.type === 'error'
-          ? response.result
-          : null;
+  private onResponse({ call, sentMs }: Attempt, response: Response): void {
+    const { request } = call;
+    if (request.type === 'mutate') this.ledger.judgeResult(request.command, response);
+    else this.ledger.judgeRead(request, response, call.floor);
+    const error = errorOf(response);
     if (error === null) {
-      this.finish(call, 'ok', response);
+      this.finish(call, 'ok', response, sentMs);
       return;
     }
     const { outcome, retry } = ERRORS[error.code];
@@ -269,8 +233,12 @@ export class SimClient {
       this.finish(call, 'unknown', null);
       return;
     }
+    if (call.accepts.includes(error.code)) {
+      this.finish(call, 'refused', response, sentMs);
+      return;
+    }
     if (!retry) throw safety('answers', `client ${this.id} was answered ${error.code}: ${error.message}`);
-    if (call.request.type === 'mutate' && outcome === 'unknown') call.entered = true;
+    if (request.type === 'mutate' && outcome === 'unknown') call.entered = true;
     if (call.entered && !call.retrySafe) this.finish(call, 'unknown', null);
     else this.retryLater(call);
   }
@@ -286,58 +254,15 @@ export class SimClient {
     this.finish(call, maybe ? 'unknown' : 'failed', null);
   }
 
-  private finish(call: Call, outcome: 'ok' | 'failed' | 'unknown', response: Response | null): void {
+  private finish(call: Call, outcome: Parameters<End>[0], response: Response | null, sentMs = 0): void {
     call.over = true;
-    call.end(outcome, response);
+    call.end(outcome, response, sentMs);
   }
 }
 
-/** Does a session number such an operation? Keys have their own way to be done once. */
-function numbered(kind: Operation['kind']): boolean {
-  return kind === 'put' || kind === 'delete' || kind === 'delete-range';
-}
+const NEW_CALL = { entered: false, over: false, attempts: 0 };
 
-function originOf(session: OpenSession | null, sequence: number): Origin {
-  if (session === null) return NO_ORIGIN;
-  return { session: session.id, sequence, lowestUnanswered: Math.min(...session.unanswered) };
-}
-
-/** Copies what an answer says into the record. @throws Violation: it answers another question */
-function take(recorded: Recorded, response: Response): void {
-  const { kind } = recorded;
-  const wrong = (): Violation =>
-    safety('answers', `operation #${recorded.index}, a ${kind}, was answered ${JSON.stringify(response)}`);
-  if (response.type === 'result') {
-    const { result } = response;
-    if (result.type === 'put' && (kind === 'put' || kind === 'keyed-put'))
-      recorded.revision = result.revision;
-    else if (result.type === 'deleted' && (kind === 'delete' || kind === 'delete-range')) {
-      recorded.revision = result.revision;
-      recorded.deleted = result.deleted;
-    } else throw wrong();
-    return;
-  }
-  if (response.type === 'error') throw wrong();
-  if (response.type !== (kind === 'get' ? 'entry' : kind === 'scan' ? 'page' : 'none')) throw wrong();
-  recorded.revision = response.revision;
-  const entries = response.type === 'entry' ? [response.entry] : response.entries;
-  const found = new Map(entries.flatMap((entry) => (entry === null ? [] : [[textOf(entry.key), entry]])));
-  recorded.seen = recorded.keys.map((key) => {
-    const entry = found.get(key);
-    const { modRevision = 0, version = 0 } = entry ?? {};
-    return { key, value: entry ? textOf(entry.value) : null, modRevision, version };
-  });
-}
-
-function textOf(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('latin1');
-}
-
-export function keyAt(index: number): string {
-  return `k${String(index).padStart(4, '0')}`;
-}
-
-function keysOf({ kind, key, span }: Operation): string[] {
-  const count = kind === 'scan' || kind === 'delete-range' ? span : 1;
-  return Array.from({ length: count }, (_, i) => keyAt(key + i));
+function errorOf(response: Response): { readonly code: ErrorCode; readonly message: string } | null {
+  if (response.type === 'error') return response;
+  return response.type === 'result' && response.result.type === 'error' ? response.result : null;
 }

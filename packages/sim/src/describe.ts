@@ -1,6 +1,6 @@
 /** Messages as words, for the trace. */
 import type { Ballot, LogEntry, Value } from '@kvd/paxos';
-import type { PeerMessage } from '@kvd/protocol';
+import type { PeerMessage, Response, WatchMessage } from '@kvd/protocol';
 
 export function describeMessage(message: PeerMessage): string {
   switch (message.type) {
@@ -54,4 +54,20 @@ function entry({ slot, ballot: at, value: v, chosen }: LogEntry): string {
 
 function value(v: Value): string {
   return v.type === 'batch' ? `batch of ${v.bytes.length} B` : v.type;
+}
+
+export function describeResponse(response: Response): string {
+  return asJson(response).slice(0, 200);
+}
+
+export function describeWatchMessage(message: WatchMessage): string {
+  return asJson(message).slice(0, 300);
+}
+
+function asJson(thing: unknown): string {
+  return JSON.stringify(thing, (_, part: unknown) => {
+    if (typeof part === 'bigint') return Number(part);
+    const bytes = part as { readonly type?: unknown; readonly data?: unknown } | null;
+    return bytes?.type === 'Buffer' ? Buffer.from(bytes.data as number[]).toString('latin1') : part;
+  });
 }

@@ -4,6 +4,7 @@
  * goes wrong in episodes, and the clients are busy then: two faults at once find more than two an hour apart.
  */
 import { drawFault, drawWeather, FAULT_KINDS } from './generate-faults.js';
+import { drawDataOperations } from './generate-data.js';
 import { drawRecipe } from './recipes.js';
 import type { ClientPlan, Fault, Operation, OperationKind, Plan } from './plan.js';
 import { Random } from './random.js';
@@ -27,7 +28,10 @@ export function randomPlan({ seed, replicas }: PlanRequest): Plan {
   const random = new Random(seed, 'plan');
   const shape = drawShape(random, replicas ?? random.pick(SIZES));
   const faults = drawFaults(random.fork('faults'), shape);
-  const operations = drawOperations(random.fork('operations'), shape, faults);
+  const operations = [
+    ...drawOperations(random.fork('operations'), shape, faults),
+    ...drawDataOperations(random.fork('data'), shape, faults, random.pick([0, 1, 1, 2])),
+  ].sort((a, b) => a.atMs - b.atMs);
   const plan: Plan = { seed, scenario: 'random', ...shape, faults, operations };
   return seed % SLOW_MOTION === SLOW_MOTION - 1 ? inSlowMotion(plan, random.pick(SLOWNESS)) : plan;
 }
@@ -100,7 +104,7 @@ export function drawOperations(random: Random, shape: Shape, faults: readonly Fa
       valueBytes: random.chance(0.05) ? random.integer(100, 5000) : 0,
     });
   }
-  return operations.sort((a, b) => a.atMs - b.atMs);
+  return operations;
 }
 
 function drawFaults(random: Random, shape: Shape): Fault[] {
@@ -142,7 +146,11 @@ export function inSlowMotion(plan: Plan, factor: number): Plan {
       backoffMs: slow(client.backoffMs),
     })),
     faults: plan.faults.map((fault) => slowFault(fault, slow)),
-    operations: plan.operations.map((operation) => ({ ...operation, atMs: slow(operation.atMs) })),
+    operations: plan.operations.map((operation) => ({
+      ...operation,
+      atMs: slow(operation.atMs),
+      ...(operation.ttlMs !== undefined && { ttlMs: slow(operation.ttlMs) }),
+    })),
   };
 }
 

@@ -30,6 +30,8 @@ export interface Recorded {
   revision: number;
   /** Keys that a delete removed; -1: it did not say. */
   deleted: number;
+  /** A transaction that has a revision of its own. */
+  changed: boolean;
   seen: readonly Seen[];
 }
 
@@ -59,6 +61,7 @@ export class History {
       outcome: 'open',
       revision: 0,
       deleted: -1,
+      changed: false,
       seen: [],
     };
     this.operations.push(recorded);

@@ -3,6 +3,8 @@
  * shortened, so that a failing run can be shrunk and replayed. Nothing here runs anything.
  */
 import type { PaxosRole } from '@kvd/replica';
+import type { BasicKind } from './workload/basic.js';
+import type { DataKind } from './workload/data.js';
 
 /** A replica's number, or whoever leads when the fault strikes. */
 export type Target = number | 'leader';
@@ -128,7 +130,8 @@ export interface ClientPlan {
   readonly loyalty: number;
 }
 
-export type OperationKind = 'put' | 'get' | 'delete' | 'scan' | 'delete-range' | 'keyed-put';
+/** `watch`: a watcher is there from then on. */
+export type OperationKind = BasicKind | DataKind | 'hold' | 'watch';
 
 export interface Operation {
   /** Not before. */
@@ -140,6 +143,10 @@ export interface Operation {
   /** Keys of a scan or range. */
   readonly span: number;
   readonly valueBytes: number;
+  /** Seed of what is drawn when it is performed. */
+  readonly dice?: number;
+  /** Of a lease. */
+  readonly ttlMs?: number;
 }
 
 export interface Plan {

@@ -3,26 +3,32 @@
  * plan gives the same run, event by event. What is wrong ends it with a Violation; nothing in it is ever retried.
  */
 import type { ReplicaId } from '@kvd/paxos';
-import { decodeClientFrame, decodePeerFrame, encodeResponse, isRetrySafe } from '@kvd/protocol';
+import { decodePeerFrame, isRetrySafe } from '@kvd/protocol';
 import { DirectoryError, StoreError } from '@kvd/store';
 import { SimClient } from './client.js';
 import { VirtualClock } from './clock.js';
+import { Connections } from './connections.js';
 import { FaultInjector } from './faults.js';
 import { History, type Seen } from './history.js';
 import { addressOf, Host } from './host.js';
-import { Journal, MARK } from './journal.js';
+import { Journal } from './journal.js';
 import { describeMessage } from './describe.js';
 import { Network } from './network.js';
 import { judgeBounds } from './oracle/bounds.js';
 import { judgeHistory } from './oracle/histories.js';
+import { judgeState } from './oracle/answers.js';
+import { Ledger } from './oracle/ledger.js';
 import { judgeRevisions } from './oracle/revisions.js';
 import { States } from './oracle/states.js';
 import { Votes } from './oracle/votes.js';
 import type { Parts } from './parts.js';
 import type { ClientPlan, Operation, OperationKind, Plan } from './plan.js';
 import { Random } from './random.js';
+import { Reference } from './reference/reference.js';
 import { scenarioNamed } from './scenarios/index.js';
 import { asViolation, safety, Violation } from './violation.js';
+import { BANK, EVERYTHING_THERE_IS, keyAt } from './workload/keys.js';
+import { SimWatcher, type WatchNetwork } from './workload/watcher.js';
 import type { Identity } from '@kvd/paxos';
 
 export interface Outcome {
@@ -69,6 +75,8 @@ export class World {
   readonly votes = new Votes();
   readonly states: States;
   readonly history: History;
+  readonly reference: Reference;
+  readonly ledger: Ledger;
   readonly members: readonly { readonly id: ReplicaId; readonly address: string }[];
   readonly foundingList: string;
   readonly faults: FaultInjector;
@@ -77,7 +85,9 @@ export class World {
   /** Starts that were refused, and why. */
   readonly refusals: string[] = [];
   private readonly clients: SimClient[];
+  private readonly watchers: readonly SimWatcher[];
   private readonly probes: SimClient[] = [];
+  private readonly connections: Connections;
   private violation: Violation | null = null;
   private unsettled = false;
 
@@ -89,7 +99,15 @@ export class World {
     const { clock } = this;
     this.random = new Random(plan.seed, 'world');
     this.journal = new Journal(clock, trace);
-    this.states = new States(() => clock.nowMs, Math.max(...plan.drift));
+    const fastest = Math.max(...plan.drift);
+    this.reference = new Reference((lease) => this.ledger.onExpired(lease));
+    this.states = new States(() => clock.nowMs, fastest, this.reference);
+    this.ledger = new Ledger(this.reference, this.states, {
+      nowMs: () => clock.nowMs,
+      fastest,
+      tickMs: plan.tickMs,
+      leadersSince: (sinceMs) => this.leaderships.filter(({ atMs }) => atMs >= sinceMs).length,
+    });
     this.history = new History(() => clock.nowMs);
     this.members = Array.from({ length: plan.replicas }, (_, i) => ({
       id: i + 1,
@@ -106,7 +124,9 @@ export class World {
       this.random.chance(0.7),
       mayDouble,
     );
+    this.connections = new Connections(this, this.random.fork('connections'), this.random.fork('watches'));
     this.clients = this.createClients();
+    this.watchers = this.createWatchers();
     this.faults = new FaultInjector(this);
   }
 
@@ -162,6 +182,7 @@ export class World {
 
   onDown(host: Host): void {
     this.network.stationDown(host);
+    this.connections.onDown(host);
     for (const client of [...this.clients, ...this.probes])
       this.clock.after(this.random.between(1, 5), () => client.onConnectionLost(host.id));
   }
@@ -212,6 +233,7 @@ export class World {
         ask('put', PROBE_KEY + id),
         ask('get', PROBE_KEY + id),
         ...share.map((key) => ask('put', key)),
+        ask('audit', 0),
       ];
       const queue = operations.map((operation, i) => ({ index: PROBE_INDEX + 100 * id + i, operation }));
       const client = this.createClient(PROBE_CLIENT + id, this.probePlan, queue, [id]);
@@ -233,7 +255,8 @@ export class World {
       !this.probes.every((client) => client.isDone)
     )
       return false;
-    return this.clients.every((client) => client.isDone) && this.hasCaughtUp;
+    if (!this.clients.every((client) => client.isDone) || !this.hasCaughtUp) return false;
+    return this.reference.leases.size === 0 && this.watchers.every((watcher) => watcher.hasCaughtUp);
   }
 
   private get hasCaughtUp(): boolean {
@@ -254,6 +277,33 @@ export class World {
     });
   }
 
+  private createWatchers(): SimWatcher[] {
+    const { plan, members, connections, reference, clock } = this;
+    const replicaIds = members.map(({ id }) => id);
+    return plan.operations
+      .filter(({ kind }) => kind === 'watch')
+      .map((operation, id) => {
+        const own = new Random(operation.dice ?? 0, 'watch');
+        const range = own.pick([
+          EVERYTHING_THERE_IS,
+          { from: keyAt(operation.key), to: '' },
+          { from: 'k', to: 'l' },
+          BANK,
+        ]);
+        const connect: WatchNetwork['connect'] = (...way) => connections.watch(id, ...way);
+        const watcher = new SimWatcher(
+          id,
+          range,
+          { replicaIds, connect },
+          reference,
+          clock,
+          own.fork('dice'),
+        );
+        clock.at(operation.atMs, () => watcher.start());
+        return watcher;
+      });
+  }
+
   private createClient(
     id: number,
     plan: ClientPlan,
@@ -262,7 +312,8 @@ export class World {
   ): SimClient {
     const network = {
       replicaIds,
-      send: (client: SimClient, to: ReplicaId, frame: Uint8Array) => this.fromClient(client, to, frame),
+      send: (client: SimClient, to: ReplicaId, frame: Uint8Array) =>
+        this.connections.request(client, to, frame),
     };
     return new SimClient(
       id,
@@ -270,42 +321,10 @@ export class World {
       queue,
       network,
       this.history,
+      this.ledger,
       this.clock,
       this.random.fork(`client ${id}`),
     );
-  }
-
-  private fromClient(client: SimClient, to: ReplicaId, frame: Uint8Array): boolean {
-    const host = this.hosts[to - 1];
-    if (host === undefined || !host.isUp) return false;
-    this.journal.markBytes(MARK.client, client.id * 16 + to, frame);
-    const { life } = host;
-    const sink = host.sink((requestId, response) => {
-      const answer = encodeResponse(requestId, response);
-      this.journal.markBytes(MARK.client, to * 16 + client.id, answer);
-      this.journal.say(to, () => `answers client ${client.id} ${JSON.stringify(response).slice(0, 200)}`);
-      this.clock.after(this.clientDelay() + client.slowMs, () => this.guard(() => client.onFrame(answer)));
-    });
-    this.clock.after(this.clientDelay(), () => {
-      if (host.life !== life) return;
-      host.deliver(() => {
-        decodeClientFrame(frame, {
-          onHello: () => undefined,
-          onRequest: (requestId, request) => host.replica?.request(sink, requestId, request),
-          onInvalidRequest: (_, error) => {
-            throw error;
-          },
-          onWatch: () => undefined,
-          onUnwatch: () => undefined,
-        });
-      });
-    });
-    return true;
-  }
-
-  private clientDelay(): number {
-    const { delayMs, jitterMs } = this.network.weather;
-    return delayMs + this.random.exponential(jitterMs);
   }
 
   private watchBounds(): void {
@@ -316,7 +335,11 @@ export class World {
   private judge(): void {
     if (this.violation !== null) return;
     judgeRevisions(this.history);
-    judgeHistory(this.history, this.hasCaughtUp ? this.finalReads() : []);
+    this.ledger.judge();
+    const isWhole = this.plan.operations.every(({ dice }) => dice === undefined);
+    judgeHistory(this.history, this.hasCaughtUp ? this.finalReads() : [], isWhole);
+    if (this.hasCaughtUp)
+      for (const { id, state } of this.hosts) if (state !== null) judgeState(this.reference, state, id);
     const unanswered = this.history.operations.find(
       ({ client, outcome }) => client >= PROBE_CLIENT && outcome !== 'ok',
     );
@@ -327,6 +350,7 @@ export class World {
         `replica ${unanswered.client - PROBE_CLIENT} does not answer`,
       );
     if (this.hasCaughtUp) {
+      this.judgeData();
       scenarioNamed(this.plan.scenario)?.expect?.(this);
       return;
     }
@@ -338,6 +362,16 @@ export class World {
       'catch-up',
       `applied through ${this.states.appliedThrough}; ${where.join(', ')}`,
     );
+  }
+
+  /** Long after the last fault no lease outlives its time, and every watcher was told everything. */
+  private judgeData(): void {
+    if (this.reference.leases.size > 0) {
+      const leases = [...this.reference.leases.keys()];
+      throw new Violation('liveness', 'lease', `leases ${leases.join(', ')} do not end`);
+    }
+    const behind = this.watchers.find((watcher) => !watcher.hasCaughtUp);
+    if (behind !== undefined) throw new Violation('liveness', 'watch', behind.describe());
   }
 
   /** What every replica holds in the end. */

@@ -1,9 +1,10 @@
 /** Bugs of the log, the state and the driver round them: what is on disk, what is applied, what is answered. */
 import { ZERO_BALLOT, type MarkerNumber, type Slot, type Value } from '@kvd/paxos';
-import type { Done, LogStore, SnapshotInstaller } from '@kvd/replica';
+import type { Done, LogStore } from '@kvd/replica';
 import type { KvState } from '@kvd/store';
 import { WrappedState } from '@kvd/replica';
 import type { Bug } from './bug.js';
+import { afterInstall } from './install.js';
 
 const answerBeforeSync: Bug = {
   name: 'answer-before-sync',
@@ -191,24 +192,6 @@ function wrapLog(log: LogStore, changes: Partial<Pick<LogStore, 'write' | 'recov
     reload: (done) => log.reload(done),
     close: (done) => log.close(done),
   };
-}
-
-/** A state that does something when a snapshot has replaced it. */
-function afterInstall(state: KvState, then: () => void): WrappedState {
-  const wrapped = new WrappedState(state);
-  wrapped.createInstaller = (): SnapshotInstaller => {
-    const installer = state.createInstaller();
-    return {
-      write: (records, done) => installer.write(records, done),
-      finish: (slot, done) =>
-        installer.finish(slot, (error, result) => {
-          if (error === null) then();
-          done(error, result);
-        }),
-      abort: () => installer.abort(),
-    };
-  };
-  return wrapped;
 }
 
 export const STORAGE_BUGS: readonly Bug[] = [

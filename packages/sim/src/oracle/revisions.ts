@@ -45,9 +45,9 @@ function isRead({ kind }: Recorded): boolean {
   return kind === 'get' || kind === 'scan';
 }
 
-/** A delete of nothing takes no revision. */
-function hasEffect({ kind, deleted }: Recorded): boolean {
-  return kind === 'put' || kind === 'keyed-put' || deleted > 0;
+/** A delete of nothing takes no revision, nor does a transaction that changes nothing. */
+function hasEffect({ kind, deleted, changed }: Recorded): boolean {
+  return kind === 'put' || kind === 'keyed-put' || deleted > 0 || changed;
 }
 
 function judgeOrder(done: readonly Recorded[]): void {

@@ -1,12 +1,15 @@
 /**
  * The judge of the states: what every replica made of a slot. Applied prefixes equal, hashes equal, results equal,
- * slots in order and once, exactly-once, cluster time that never runs ahead of time.
+ * slots in order and once, exactly-once, cluster time that never runs ahead of time; and all of it what the reference
+ * (reference/) makes of the same log.
  */
 import type { Identity, Slot, Value } from '@kvd/paxos';
 import type { CommandResult, StateMachineView } from './views.js';
-import { decodeBatch, encodeResult, peekCommand } from '@kvd/protocol';
+import { type Batch, decodeBatch, encodeResult, peekCommand } from '@kvd/protocol';
+import type { Reference } from '../reference/reference.js';
 import { crc32 } from 'node:zlib';
 import { safety } from '../violation.js';
+import { showResult } from './answers.js';
 
 interface AppliedSlot {
   readonly results: number;
@@ -22,8 +25,8 @@ interface FirstResult {
 export class States {
   /** The highest slot that any replica applied. */
   appliedThrough: Slot = 0;
-  /** Commands that some slot holds, by the checksum of their bytes: how often. */
-  readonly commands = new Map<number, number>();
+  /** What commands were answered by the log, by the checksum of their bytes. */
+  private readonly given = new Map<number, Set<string>>();
   private readonly slots = new Map<Slot, AppliedSlot>();
   private readonly bySession = new Map<string, FirstResult>();
 
@@ -31,7 +34,14 @@ export class States {
     private readonly nowMs: () => number,
     /** How much faster than time the fastest replica ticks. */
     private readonly fastest: number,
+    /** Null: replicas are only compared with each other. */
+    private readonly reference: Reference | null = null,
   ) {}
+
+  /** Did the log answer this command so? */
+  gave(command: Uint8Array, result: CommandResult): boolean {
+    return this.given.get(crc32(command))?.has(showResult(result)) ?? false;
+  }
 
   onApplied(
     identity: Identity,
@@ -77,7 +87,8 @@ export class States {
     results: readonly CommandResult[],
     state: StateMachineView,
   ): void {
-    const { commands } = decodeBatch(bytes);
+    const batch = decodeBatch(bytes);
+    const { commands } = batch;
     if (results.length !== commands.length)
       throw safety('S6', `slot ${slot} holds ${commands.length} commands and gave ${results.length} results`);
     if (state.clusterMs > this.nowMs() * this.fastest + 1)
@@ -86,10 +97,14 @@ export class States {
         `slot ${slot} moved the cluster's clock to ${state.clusterMs} ms, it is ${this.nowMs()}`,
       );
     for (const [i, command] of commands.entries()) {
+      const result = results[i] as CommandResult;
+      this.judgeOnce(slot, command, result);
       const name = crc32(command);
-      this.commands.set(name, (this.commands.get(name) ?? 0) + 1);
-      this.judgeOnce(slot, command, results[i] as CommandResult);
+      const given = this.given.get(name);
+      if (given === undefined) this.given.set(name, new Set([showResult(result)]));
+      else given.add(showResult(result));
     }
+    if (this.reference !== null) judgeModel(this.reference, slot, batch, results, state);
   }
 
   /** S8: a sequence of a session has one effect and one result, however often it is in the log. */
@@ -105,7 +120,7 @@ export class States {
     if (crcOf([first.result]) === crcOf([result])) return;
     throw safety(
       'exactly-once',
-      `session ${session}, sequence ${sequence} gave ${JSON.stringify(first.result)} in slot ${first.slot} and ${JSON.stringify(result)} in slot ${slot}`,
+      `session ${session}, sequence ${sequence} gave ${showResult(first.result)} in slot ${first.slot} and ${showResult(result)} in slot ${slot}`,
     );
   }
 }
@@ -114,4 +129,26 @@ function crcOf(results: readonly CommandResult[]): number {
   let crc = 0;
   for (const result of results) crc = crc32(encodeResult(result), crc);
   return crc;
+}
+
+/** The results, and where the state is now, are those of the reference. */
+function judgeModel(
+  reference: Reference,
+  slot: Slot,
+  batch: Batch,
+  results: readonly CommandResult[],
+  state: StateMachineView,
+): void {
+  for (const [i, right] of reference.apply(slot, batch).entries()) {
+    const shown = showResult(results[i] as CommandResult);
+    const expected = showResult(right);
+    const { type } = peekCommand(batch.commands[i] as Uint8Array);
+    if (shown !== expected) throw safety('model', `slot ${slot}: a ${type} gave ${shown}, not ${expected}`);
+  }
+  const { revision, compactRevision } = reference;
+  if (state.revision === revision && state.compactRevision === compactRevision) return;
+  throw safety(
+    'model',
+    `slot ${slot} is at revision ${state.revision}, compacted ${state.compactRevision}, not ${revision} and ${compactRevision}`,
+  );
 }

@@ -7,6 +7,7 @@ export type { CommandResult } from '@kvd/protocol';
 export interface StateMachineView {
   readonly appliedThrough: Slot;
   readonly revision: Revision;
+  readonly compactRevision: Revision;
   readonly clusterMs: ClusterMs;
   readonly stateHash: string;
 }

@@ -1,5 +1,6 @@
 /** Scenarios of clocks, of clients that try again, and of roles that are killed. */
 import { inSlowMotion, SLOWNESS } from '../generate.js';
+import { drawRecipe } from '../recipes.js';
 import { anybody, crash, electionMs, often, type Scenario } from './scenario.js';
 
 export const CLOCKS_AND_CLIENTS: readonly Scenario[] = [
@@ -50,6 +51,29 @@ export const CLOCKS_AND_CLIENTS: readonly Scenario[] = [
         const idle = operation.atMs > calmMs * 0.25 && operation.atMs < calmMs * 0.85;
         return idle ? { ...operation, atMs: operation.atMs / 4 } : operation;
       }),
+  },
+  {
+    name: 'data-model',
+    title:
+      'watches, leases, transactions and history across restarts, followers that are far behind, jumping clocks',
+    replicasMin: 3,
+    data: 3,
+    // Snapshots come often, and what is done is not drowned in what is retried.
+    shape: (plan) => ({ ...plan, alpha: 2, snapshotSlots: 4 }),
+    faults: (random, plan) => [
+      ...crash('some', 'send')(random, plan).slice(0, 3),
+      ...drawRecipe(random, plan, random.between(3000, 9000), 'late-follower'),
+      ...often([2, 6], (dice, { replicas }) => {
+        const replica = dice.chance(0.5) ? 'leader' : dice.integer(1, replicas);
+        const forMs = electionMs(plan, dice, 0.3, 3);
+        return dice.pick([
+          { kind: 'clock-jump', replica, byMs: 3_600_000 },
+          { kind: 'pause', replica, forMs },
+          { kind: 'campaign', replica },
+          { kind: 'slow-disk', replica, factor: 50, forMs },
+        ] as const);
+      })(random, plan),
+    ],
   },
   {
     name: 'role-kills',

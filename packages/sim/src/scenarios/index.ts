@@ -4,6 +4,7 @@
  * clients, is drawn as for any seed.
  */
 import { drawOperations, drawShape } from '../generate.js';
+import { drawDataOperations } from '../generate-data.js';
 import type { Plan } from '../plan.js';
 import { Random } from '../random.js';
 import { CLOCKS_AND_CLIENTS } from './clients.js';
@@ -32,6 +33,9 @@ export function scenarioPlan(scenario: Scenario, seed: number, replicas: number 
   };
   const shaped = scenario.shape?.({ ...drawn, operations: [] }) ?? drawn;
   const faults = [...scenario.faults(random.fork('faults'), shaped)].sort((a, b) => a.atMs - b.atMs);
-  const operations = drawOperations(random.fork('operations'), shaped, faults);
+  const operations = [
+    ...drawOperations(random.fork('operations'), shaped, faults),
+    ...drawDataOperations(random.fork('data'), shaped, faults, scenario.data ?? random.pick([0, 1, 1, 2])),
+  ].sort((a, b) => a.atMs - b.atMs);
   return { ...shaped, faults, operations: scenario.operations?.(operations, shaped) ?? operations };
 }

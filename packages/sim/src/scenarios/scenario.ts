@@ -11,6 +11,8 @@ export interface Scenario {
   readonly replicasMin: number;
   /** What to change of the drawn plan. */
   readonly shape?: (plan: Plan) => Plan;
+  /** How much is done with the data model; otherwise drawn. */
+  readonly data?: number;
   readonly faults: (random: Random, plan: Plan) => readonly Fault[];
   /** What to change of the drawn operations. */
   readonly operations?: (operations: readonly Operation[], plan: Plan) => readonly Operation[];
