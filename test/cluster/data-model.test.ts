@@ -413,7 +413,11 @@ t.test('an election shows its leaders to everybody', async (t) => {
 });
 
 /** Do it until it was done: what is unknown is asked about, so that nothing is done twice. */
-async function certainly(client: KvdClient, operation: () => Promise<unknown>): Promise<void> {
+async function certainly(
+  client: KvdClient,
+  operation: () => Promise<unknown>,
+  onUnknown: () => void,
+): Promise<void> {
   for (;;) {
     try {
       await operation();
@@ -422,6 +426,7 @@ async function certainly(client: KvdClient, operation: () => Promise<unknown>): 
       if (!(error instanceof KvdError)) throw error;
       if (error.outcome === 'not-done') continue;
       if (error.operationId === undefined) throw error;
+      onUnknown();
       const outcome = await client.outcome(error.operationId, { timeoutMs: 30_000 });
       if (outcome.status === 'applied') return;
       if (outcome.status !== 'never') throw new Error(`its outcome is ${outcome.status}`, { cause: error });
@@ -434,10 +439,15 @@ t.test('a counter that eight clients increment 10,000 times through kills ends a
     Array.from({ length: 8 }, () => connect({ endpoints: cluster.endpoints, timeoutMs: 700 })),
   );
   let done = 0;
+  let unknown = 0;
   const loops = clients.flatMap((client) =>
     Array.from({ length: 5 }, async () => {
       for (let i = 0; i < 250; i++) {
-        await certainly(client, () => client.add('counter', 1));
+        await certainly(
+          client,
+          () => client.add('counter', 1),
+          () => unknown++,
+        );
         done++;
       }
     }),
@@ -452,6 +462,7 @@ t.test('a counter that eight clients increment 10,000 times through kills ends a
   }
   await Promise.all(loops);
   t.equal((await kv.get('counter'))?.text(), '10000');
+  t.comment(`${unknown} increments were unknown, and asked about`);
   await Promise.all(clients.map((client) => client.close()));
 });
 
