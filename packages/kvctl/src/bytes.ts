@@ -1,4 +1,5 @@
 /** Keys and values between the command line, JSON and bytes. Pure. */
+import { parseBase64 } from '@kvd/protocol';
 import { isUtf8 } from 'node:buffer';
 import { usage } from './errors.js';
 
@@ -12,17 +13,9 @@ export function parseBytes(text: string, encoding: Encoding): Uint8Array {
     if (text.length % 2 === 1 || /[^0-9a-fA-F]/.test(text)) throw usage(`'${text}' is not hex`);
     return Buffer.from(text, 'hex');
   }
-  // Buffer skips what it does not know, which would silently make another key of a typo.
-  if (!/^[A-Za-z0-9+/_-]*={0,2}$/.test(text) || text.replace(/=+$/, '').length % 4 === 1) {
-    throw usage(`'${text}' is not base64`);
-  }
-  return Buffer.from(text, 'base64');
-}
-
-/** `{ key }`, or `{ keyBase64 }` when the bytes are not valid UTF-8; `name` for key. */
-export function bytesField<Name extends string>(name: Name, bytes: Uint8Array): Record<string, string> {
-  if (isUtf8(bytes)) return { [name]: Buffer.from(bytes).toString('utf8') };
-  return { [`${name}Base64`]: Buffer.from(bytes).toString('base64') };
+  const bytes = parseBase64(text);
+  if (bytes === null) throw usage(`'${text}' is not base64`);
+  return bytes;
 }
 
 const ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\' };

@@ -1,15 +1,12 @@
 /** The command line of `kvctl check`: its flags, and what they may be. Parsing only. */
 import { FORMATS } from '@kvd/checker';
 import type { Argv } from 'yargs';
+import type { Doing } from './cli-options.js';
 import { check } from './commands/check.js';
-import type { Context, GlobalArgs } from './context.js';
-import { type ExitCode, usage } from './errors.js';
+import type { GlobalArgs } from './context.js';
+import { usage } from './errors.js';
 
 const TIME_LIMIT_SECONDS_MAX = 86_400;
-
-type Doing = <A>(
-  command: (context: Context, args: A) => Promise<ExitCode>,
-) => (args: A & GlobalArgs) => Promise<void>;
 
 export function addCheck(cli: Argv<GlobalArgs>, doing: Doing): void {
   cli.command(

@@ -2,6 +2,7 @@
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { addCheck } from './check-cli.js';
+import { count, type Doing, fraction, number, optionalText, text, wholeNumber } from './cli-options.js';
 import { chaosCampaign, chaosSet, chaosShow } from './commands/chaos.js';
 import {
   clusterDown,
@@ -13,14 +14,14 @@ import {
   clusterUp,
   clusterWipe,
 } from './commands/cluster.js';
-import { del, get, put, scan } from './commands/kv.js';
 import { dump, load } from './commands/load.js';
 import { run } from './commands/run.js';
 import { shell } from './commands/shell.js';
 import { status } from './commands/status.js';
-import { Context, type GlobalArgs } from './context.js';
+import { Context, DEFAULT_TIMEOUT_MS, type GlobalArgs } from './context.js';
+import { addData } from './data-cli.js';
 import { addDrills } from './drill/cli.js';
-import { type ExitCode, usage } from './errors.js';
+import { EXIT, type ExitCode, usage } from './errors.js';
 import { dataDir } from './paths.js';
 
 const TIMEOUT_MS_MAX = 3_600_000;
@@ -28,25 +29,63 @@ const ID_MAX = 2 ** 31 - 1;
 
 /** No argument can contain it, so a word that begins with it is a shielded one. */
 const SHIELD = '\0';
+/** Commands that run what comes after --. */
+const WITH_PROGRAM = ['watch', 'lock', 'elect'];
+/** Global options whose value is a word of its own, and not the name of the command. */
+const GLOBAL_WITH_VALUE = [
+  '-e',
+  '--endpoints',
+  '-o',
+  '--output',
+  '--timeout',
+  '--consistency',
+  '--principal',
+  '--reason',
+];
 
 /**
  * Words that yargs would take for flags although they are none: '-', and all after '--'. Shielded they pass through it,
- * and a command gets them as they were.
+ * and a command gets them as they were. A program to run is one such word.
  */
 export function shield(argv: readonly string[]): string[] {
   const end = argv.indexOf('--');
   const before = end < 0 ? argv : argv.slice(0, end);
   const after = end < 0 ? [] : argv.slice(end + 1);
+  const isProgram = WITH_PROGRAM.includes(commandOf(before)) && after.length > 0;
   return [
     ...before.map((word) => (word === '-' ? SHIELD + word : word)),
-    ...after.map((word) => SHIELD + word),
+    ...(isProgram ? [after.join(SHIELD)] : after).map((word) => SHIELD + word),
   ];
+}
+
+function commandOf(words: readonly string[]): string {
+  const at = words.findIndex(
+    (word, index) => !word.startsWith('-') && !GLOBAL_WITH_VALUE.includes(words[index - 1] ?? ''),
+  );
+  return words[at] ?? '';
+}
+
+/** The program to run is not the positional that yargs took it for, if there was room for one before it. */
+function takeProgram(args: object): void {
+  if (!WITH_PROGRAM.includes(String(Reflect.get(args, '_')?.[0]))) return;
+  const words = POSITIONALS.map((name) => [name, Reflect.get(args, name) as unknown] as const);
+  const [name, joined] = words.find(([, word]) => isShielded(word)) ?? [];
+  if (name !== 'program' && typeof words.at(-1)?.[1] === 'string')
+    throw usage(`unexpected word '${String(words.at(-1)?.[1])}'; a program to run comes after --`);
+  if (name === 'name') throw usage('the name is missing before --');
+  if (name !== undefined) Reflect.deleteProperty(args, name);
+  Reflect.set(args, 'program', typeof joined === 'string' ? joined.split(SHIELD).slice(1) : []);
+}
+
+const POSITIONALS = ['key', 'name', 'value', 'program'] as const;
+
+function isShielded(word: unknown): word is string {
+  return typeof word === 'string' && word.startsWith(SHIELD);
 }
 
 function unshield(args: object): void {
   for (const [name, value] of Object.entries(args)) {
-    if (typeof value === 'string' && value.startsWith(SHIELD))
-      Reflect.set(args, name, value.slice(SHIELD.length));
+    if (isShielded(value)) Reflect.set(args, name, value.slice(SHIELD.length));
   }
 }
 
@@ -54,14 +93,14 @@ function unshield(args: object): void {
 export function makeCli(
   onDone: (exitCode: ExitCode) => void,
   extraFlags: readonly string[],
+  contextOf: (args: GlobalArgs) => Context = (args) => new Context(args),
 ): Argv<GlobalArgs> {
   /** Run a command with the context that its global options ask for. */
-  const doing =
-    <A>(command: (context: Context, args: A) => Promise<ExitCode>) =>
-    async (args: A & GlobalArgs): Promise<void> => {
-      unshield(args);
-      onDone(await command(new Context(args), args));
-    };
+  const doing: Doing = (command) => async (args) => {
+    takeProgram(args);
+    unshield(args);
+    onDone(await command(contextOf(args), args));
+  };
   const cli = withGlobals(yargs())
     .scriptName('kvctl')
     .usage('$0 COMMAND: use and look after a kvd cluster')
@@ -83,9 +122,11 @@ export function makeCli(
     )
     .fail((message, error) => {
       // What a coerce function threw comes back as yargs' own error, a command's failure as it was.
-      throw error === undefined || error.name === 'YError' ? usage(message ?? error?.message ?? '') : error;
+      throw error === undefined || error.name === 'YError'
+        ? usage((message ?? error?.message ?? '').replaceAll(SHIELD, ' '))
+        : error;
     });
-  addEntries(cli, doing);
+  addData(cli, doing);
   addScripts(cli, doing);
   addChaos(cli, doing);
   addCluster(cli, doing, extraFlags);
@@ -93,10 +134,6 @@ export function makeCli(
   addCheck(cli, doing);
   return cli.completion('completion', 'print a completion script for the shell');
 }
-
-type Doing = <A>(
-  command: (context: Context, args: A) => Promise<ExitCode>,
-) => (args: A & GlobalArgs) => Promise<void>;
 
 function withGlobals(cli: Argv): Argv<GlobalArgs> {
   return cli
@@ -118,11 +155,10 @@ function withGlobals(cli: Argv): Argv<GlobalArgs> {
       global: true,
     })
     .option('timeout', {
-      default: 5_000,
-      describe: 'ms for each operation, retries included',
-      requiresArg: true,
+      defaultDescription: String(DEFAULT_TIMEOUT_MS),
+      describe: 'ms for each operation, retries included; lock and elect wait without end by default',
+      ...number('--timeout', 1, TIMEOUT_MS_MAX),
       global: true,
-      coerce: (text: unknown) => wholeNumber('--timeout', text, 1, TIMEOUT_MS_MAX),
     })
     .option('consistency', {
       choices: ['linearizable', 'stale'] as const,
@@ -131,42 +167,35 @@ function withGlobals(cli: Argv): Argv<GlobalArgs> {
       requiresArg: true,
       global: true,
     })
+    .option('principal', {
+      type: 'string',
+      default: process.env.KVCTL_PRINCIPAL,
+      defaultDescription: 'KVCTL_PRINCIPAL or USER@HOST',
+      describe: "who changes are noted to be by; '' names nobody",
+      requiresArg: true,
+      global: true,
+    })
+    .option('reason', {
+      type: 'string',
+      describe: 'why, for the history',
+      requiresArg: true,
+      global: true,
+    })
     .option('hex', { type: 'boolean', describe: 'keys and values are given as hex', global: true })
     .option('base64', { type: 'boolean', describe: '… as base64', global: true });
 }
 
-function addEntries(cli: Argv<GlobalArgs>, doing: Doing): void {
-  cli.command(
-    'put <key> <value>',
-    "store a value; '-' reads it from stdin",
-    (y) => y.positional('key', text).positional('value', text),
-    doing((context, args) => put(context, args.key, args.value)),
-  );
-  cli.command(
-    'get <key>',
-    'print a value; exit 1 when there is none',
-    (y) => y.positional('key', text),
-    doing((context, args) => get(context, args.key)),
-  );
-  cli.command(
-    'del [key]',
-    'delete a key, or all keys with a prefix',
-    (y) => y.positional('key', optionalText).option('prefix', { ...optionalText, requiresArg: true }),
-    doing((context, args) => del(context, args.key, args.prefix)),
-  );
-  cli.command(
-    'scan [prefix]',
-    'list entries in the order of their keys',
-    (y) =>
-      y
-        .positional('prefix', optionalText)
-        .option('from', { ...optionalText, describe: 'first key wanted', requiresArg: true })
-        .option('to', { ...optionalText, describe: 'first key not wanted any more', requiresArg: true })
-        .option('limit', { ...number('--limit', 0, Number.MAX_SAFE_INTEGER), describe: 'entries at most' })
-        .option('keys-only', { type: 'boolean', default: false, describe: 'leave the values out' })
-        .option('count', { type: 'boolean', default: false, describe: 'print only how many there are' }),
-    doing(scan),
-  );
+/** Runs a command of kvctl within another one, the shell. */
+async function runCommand(
+  words: readonly string[],
+  contextOf: (args: GlobalArgs) => Context,
+): Promise<ExitCode> {
+  let exitCode: ExitCode = EXIT.done;
+  const onDone = (code: ExitCode): void => {
+    exitCode = code;
+  };
+  await makeCli(onDone, [], contextOf).parseAsync(shield(words));
+  return exitCode;
 }
 
 function addScripts(cli: Argv<GlobalArgs>, doing: Doing): void {
@@ -189,7 +218,7 @@ function addScripts(cli: Argv<GlobalArgs>, doing: Doing): void {
     'shell',
     'type operations, with history and completion',
     plain,
-    doing((context) => shell(context)),
+    doing((context) => shell(context, runCommand)),
   );
   cli.command(
     'load <file>',
@@ -316,40 +345,3 @@ function addCluster(cli: Argv<GlobalArgs>, doing: Doing, extraFlags: readonly st
 /** Of a command without arguments. */
 const plain = (y: Argv<GlobalArgs>) => y;
 const plainIn = (y: Argv<GlobalArgs & { dir: string }>) => y;
-const text = { type: 'string', demandOption: true } as const;
-const optionalText = { type: 'string' } as const;
-
-/** An option that is a whole number. */
-function number(name: string, min: number, max: number) {
-  return {
-    requiresArg: true,
-    coerce: (given: unknown): number | undefined =>
-      given === undefined ? undefined : wholeNumber(name, given, min, max),
-  } as const;
-}
-
-function count(name: string) {
-  return {
-    requiresArg: true,
-    coerce: (given: unknown): number => wholeNumber(name, given, 1, 1_000_000),
-  } as const;
-}
-
-function fraction(name: string) {
-  return {
-    requiresArg: true,
-    coerce: (given: unknown): number | undefined => {
-      if (given === undefined) return undefined;
-      const text = given as string;
-      const value = Number(text);
-      if (text.trim() !== '' && value >= 0 && value <= 1) return value;
-      throw usage(`${name}: '${text}' is not a number from 0 to 1`);
-    },
-  } as const;
-}
-
-function wholeNumber(name: string, given: unknown, min: number, max: number): number {
-  const value = /^\d+$/.test(String(given)) ? Number(given) : Number.NaN;
-  if (value >= min && value <= max) return value;
-  throw usage(`${name}: '${String(given)}' is not a whole number from ${min} to ${max}`);
-}

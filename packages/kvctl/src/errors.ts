@@ -2,7 +2,8 @@
 import { ERRORS, KvdError } from '@kvd/client';
 
 export const EXIT = { done: 0, negative: 1, usage: 2, unavailable: 3, refused: 4, unknown: 5 } as const;
-export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
+/** One of EXIT, or what a program that kvctl ran ended with. */
+export type ExitCode = number;
 
 /** An error that is to be told as it is and to end kvctl with `exitCode`. */
 export class CliError extends Error {
@@ -37,9 +38,7 @@ export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof KvdError) {
     // A read or a refusal is what its code says; what may have been done is unknown whatever the code.
     const { exitCode } = ERRORS[error.code];
-    return error.outcome === 'unknown' && exitCode === EXIT.unavailable
-      ? EXIT.unknown
-      : (exitCode as ExitCode);
+    return error.outcome === 'unknown' && exitCode === EXIT.unavailable ? EXIT.unknown : exitCode;
   }
   return EXIT.refused;
 }

@@ -3,6 +3,7 @@
  * away (EPIPE) ends kvctl quietly, whatever it was doing.
  */
 import { once } from 'node:events';
+import { KvdError } from '@kvd/client';
 import { describeError } from './errors.js';
 
 export type Format = 'text' | 'json';
@@ -33,9 +34,16 @@ export class Output {
   /** Why kvctl ends badly. */
   error(error: unknown): void {
     const { code, message } = describeError(error);
-    const outcome = error instanceof Error && 'outcome' in error ? { outcome: error.outcome } : {};
-    if (this.format === 'json') this.note(JSON.stringify({ code, message, ...outcome }));
-    else this.note(code === 'KVCTL_USAGE' ? `kvctl: ${message}` : `kvctl: ${code}: ${message}`);
+    const outcome = error instanceof KvdError ? { outcome: error.outcome } : {};
+    const id = error instanceof KvdError ? error.operationId : undefined;
+    if (this.format === 'json') {
+      this.note(
+        JSON.stringify({ code, message, ...outcome, ...(id === undefined ? {} : { operation: id }) }),
+      );
+      return;
+    }
+    this.note(code === 'KVCTL_USAGE' ? `kvctl: ${message}` : `kvctl: ${code}: ${message}`);
+    if (id !== undefined) this.note(`kvctl: ask what became of it: kvctl outcome ${id}`);
   }
 }
 

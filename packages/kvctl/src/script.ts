@@ -1,6 +1,6 @@
 /** Scripts of `kvctl run`: read whole and checked before anything of them is done. Pure. */
-import { OperationError, parseOperation, type ScriptOperation } from './operations.js';
-import { splitWords, WordsError } from './words.js';
+import { OperationError, parseLine, type ScriptOperation } from './operations.js';
+import { WordsError } from './words.js';
 
 export interface ScriptLine {
   /** From 1. */
@@ -25,8 +25,8 @@ export function parseScript(text: string): ScriptLine[] {
   const parts = text.replace(/^\uFEFF/, '').split(/\r?\n/);
   for (const [index, part] of parts.entries()) {
     try {
-      const words = splitWords(part);
-      if (words.length > 0) lines.push({ line: index + 1, operation: parseOperation(words) });
+      const operation = parseLine(part);
+      if (operation !== null) lines.push({ line: index + 1, operation });
     } catch (error) {
       if (error instanceof OperationError || error instanceof WordsError)
         throw new ScriptError(index + 1, error.message);

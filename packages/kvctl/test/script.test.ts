@@ -1,8 +1,10 @@
 /** Scripts and what they are made of: words, operations, bytes, lines of input. */
+import { bytesField } from '@kvd/protocol';
 import t from 'tap';
-import { bytesField, parseBytes, printable } from '../src/bytes.js';
+import { parseBytes, printable } from '../src/bytes.js';
+import { shield } from '../src/cli.js';
 import { readLines } from '../src/input.js';
-import { parseOperation } from '../src/operations.js';
+import { parseLine, parseOperation } from '../src/operations.js';
 import { parseScript, ScriptError } from '../src/script.js';
 import { splitWords, WordsError } from '../src/words.js';
 
@@ -42,6 +44,11 @@ t.test('operations are named in any case and take so many words', async (t) => {
   t.same(parseOperation(['DELETE', 'a']), { op: 'DELETE', key: 'a' });
   t.same(parseOperation(['SCAN']), { op: 'SCAN', prefix: '' });
   t.same(parseOperation(['SCAN', 'p']), { op: 'SCAN', prefix: 'p' });
+  t.same(parseOperation(['cas', 'a', '1', '2']), { op: 'CAS', key: 'a', old: '1', value: '2' });
+  t.same(parseOperation(['CAS', 'a', 'NONE', '2']), { op: 'CAS', key: 'a', old: null, value: '2' });
+  t.same(parseOperation(['ADD', 'n', '-9223372036854775808']), { op: 'ADD', key: 'n', delta: -(2n ** 63n) });
+  t.same(parseOperation(['WATCH', 'p/']), { op: 'WATCH', prefix: 'p/', count: 1 });
+  t.same(parseOperation(['watch', '', '3']), { op: 'WATCH', prefix: '', count: 3 });
   t.same(parseOperation(['SLEEP', '10']), { op: 'SLEEP', ms: 10 });
   t.same(parseOperation(['EXPECT', 'NONE']), { op: 'EXPECT', value: null });
   t.same(parseOperation(['EXPECT', 'none']), { op: 'EXPECT', value: 'none' }, 'only NONE means absent');
@@ -54,9 +61,50 @@ t.test('operations are named in any case and take so many words', async (t) => {
     ['SLEEP', '-1'],
     ['SLEEP', 'x'],
     ['EXPECT'],
+    ['CAS', 'a', '1'],
+    ['CAS', '', '1', '2'],
+    ['ADD', 'n'],
+    ['ADD', 'n', '1.5'],
+    ['ADD', 'n', '9223372036854775808'],
+    ['WATCH'],
+    ['WATCH', 'p', '0'],
+    ['WATCH', 'p', '10001'],
+    ['WATCH', 'p', '1', '2'],
+    ['TXN'],
+    ['TXN', '{'],
   ]) {
     t.throws(() => parseOperation(words), { name: 'OperationError' }, words.join(' '));
   }
+});
+
+t.test('the JSON of a TXN is the rest of its line, with its quotes', async (t) => {
+  const parts = { compares: [], success: [{ type: 'get', key: Buffer.from("a 'b' #c") }], failure: [] };
+  t.same(parseLine(`TXN {"then": [{"get": {"key": "a 'b' #c"}}]}`), { op: 'TXN', parts });
+  t.same(parseLine(` txn\t{"then":[{"get":{"key":"a 'b' #c"}}]} `), { op: 'TXN', parts });
+  const quoted = { compares: [], success: [{ type: 'get', key: Buffer.from('a') }], failure: [] };
+  t.same(parseLine(`TXN '{"then":[{"get":{"key":"a"}}]}' # as a shell would`), { op: 'TXN', parts: quoted });
+  t.equal(parseLine('  # TXN {'), null);
+  t.throws(() => parseLine('TXN {"then":[{"put":{"key":"a"}}]}'), {
+    name: 'OperationError',
+    message: /^TXN: then\[0\]\.put\.value: is missing/,
+  });
+  t.throws(() => parseLine('TXN {"then":['), { name: 'OperationError', message: /^TXN: .* is no JSON/ });
+});
+
+t.test('a program to run is one word for the parser, other words after -- stay what they are', async (t) => {
+  t.same(shield(['put', '--', '-k', '-']), ['put', '\0-k', '\0-']);
+  t.same(shield(['put', 'lock', '--', '-v']), ['put', 'lock', '\0-v']);
+  t.same(shield(['lock', 'm', '--', 'sh', '-c', 'exit 3']), ['lock', 'm', '\0sh\0-c\0exit 3']);
+  t.same(shield(['-e', 'h:1', '-o', 'json', 'watch', '--', 'cat']), [
+    '-e',
+    'h:1',
+    '-o',
+    'json',
+    'watch',
+    '\0cat',
+  ]);
+  t.same(shield(['--reason=lock', 'put', 'a', '--', '-v']), ['--reason=lock', 'put', 'a', '\0-v']);
+  t.same(shield(['lock', 'm', '--']), ['lock', 'm']);
 });
 
 t.test('a script is its operations with the numbers of their lines', async (t) => {

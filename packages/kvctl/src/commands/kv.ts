@@ -1,32 +1,55 @@
 /** put, get, del, scan. */
-import type { KvdClient, ScanOptions } from '@kvd/client';
+import type { PutOptions, ScanOptions } from '@kvd/client';
 import { isUtf8 } from 'node:buffer';
-import { bytesField, parseBytes, printable } from '../bytes.js';
+import { parseBytes, printable } from '../bytes.js';
 import type { Context } from '../context.js';
+import { entryFields } from '../entries.js';
 import { EXIT, type ExitCode, usage } from '../errors.js';
 import { readAll } from '../input.js';
 
 const VALUE_BYTES_MAX = 1024 * 1024;
 
-export async function put(context: Context, key: string, value: string): Promise<ExitCode> {
+export interface PutArgs {
+  readonly key: string;
+  readonly value: string;
+  readonly lease?: number | undefined;
+  readonly ifAbsent: boolean;
+  readonly ifRevision?: number | undefined;
+}
+
+export async function put(context: Context, args: PutArgs): Promise<ExitCode> {
+  const { key, value, lease, ifAbsent, ifRevision } = args;
+  if (ifAbsent && ifRevision !== undefined) throw usage('--if-absent and --if-revision exclude each other');
   const keyBytes = parseBytes(key, context.encoding);
   // Read before connecting: a slow producer must not cost the operation its time.
   const valueBytes =
     value === '-' ? await readAll('-', VALUE_BYTES_MAX) : parseBytes(value, context.encoding);
+  const options: PutOptions = {
+    ...context.note,
+    ...(lease === undefined ? {} : { lease }),
+    ...(ifAbsent ? { ifAbsent } : {}),
+    ...(ifRevision === undefined ? {} : { ifRevision }),
+  };
   return context.withClient(async (client) => {
-    const result = await client.put(keyBytes, valueBytes);
-    await context.out.result(result, `revision ${result.revision}`);
+    const { revision } = await client.put(keyBytes, valueBytes, options);
+    await context.out.result({ revision }, `revision ${revision}`);
     return EXIT.done;
   });
 }
 
+export interface GetArgs {
+  readonly key: string;
+  readonly revision?: number | undefined;
+}
+
 /** Text: the value's very bytes, with a line end after text that has none. */
-export async function get(context: Context, key: string): Promise<ExitCode> {
+export async function get(context: Context, { key, revision }: GetArgs): Promise<ExitCode> {
   const keyBytes = parseBytes(key, context.encoding);
   return context.withClient(async (client) => {
-    const entry = await client.get(keyBytes);
+    const entry = await client.get(keyBytes, revision === undefined ? {} : { revision });
     if (entry === undefined) {
-      context.out.note(`kvctl: no such key: ${printable(keyBytes)}`);
+      const then = revision === undefined ? '' : ` at revision ${revision}`;
+      context.out.note(`kvctl: no such key${then}: ${printable(keyBytes)}`);
       return EXIT.negative;
     }
     if (context.out.format === 'text') {
@@ -34,26 +57,29 @@ export async function get(context: Context, key: string): Promise<ExitCode> {
       if (isUtf8(entry.value) && entry.value.at(-1) !== 10) await context.out.write('\n');
       return EXIT.done;
     }
-    const { createRevision, modRevision, version } = entry;
-    const fields = { ...bytesField('key', entry.keyBytes), ...bytesField('value', entry.value) };
-    await context.out.result({ ...fields, createRevision, modRevision, version });
+    await context.out.result(entryFields(entry));
     return EXIT.done;
   });
 }
 
+export interface DelArgs {
+  readonly key?: string | undefined;
+  readonly prefix?: string | undefined;
+  readonly ifRevision?: number | undefined;
+}
+
 /** One key, or all with a prefix. Deleting what is not there is done, too. */
-export async function del(
-  context: Context,
-  key: string | undefined,
-  prefix: string | undefined,
-): Promise<ExitCode> {
+export async function del(context: Context, { key, prefix, ifRevision }: DelArgs): Promise<ExitCode> {
   if ((key === undefined) === (prefix === undefined)) throw usage('del needs either KEY or --prefix P');
-  const remove = (client: KvdClient) =>
+  if (prefix !== undefined && ifRevision !== undefined)
+    throw usage('--if-revision goes with KEY, not with --prefix');
+  const options = { ...context.note, ...(ifRevision === undefined ? {} : { ifRevision }) };
+  const target =
     key === undefined
-      ? client.delete({ prefix: parseBytes(prefix ?? '', context.encoding) })
-      : client.delete(parseBytes(key, context.encoding));
+      ? { prefix: parseBytes(prefix ?? '', context.encoding) }
+      : parseBytes(key, context.encoding);
   return context.withClient(async (client) => {
-    const { revision, deleted } = await remove(client);
+    const { revision, deleted } = await client.delete(target, options);
     await context.out.result({ revision, deleted }, `deleted ${deleted}, revision ${revision}`);
     return EXIT.done;
   });
@@ -64,13 +90,15 @@ export interface ScanArgs {
   readonly from?: string | undefined;
   readonly to?: string | undefined;
   readonly limit?: number | undefined;
+  readonly reverse: boolean;
+  readonly revision?: number | undefined;
   readonly keysOnly: boolean;
   readonly count: boolean;
 }
 
 export async function scan(context: Context, args: ScanArgs): Promise<ExitCode> {
-  if (args.count && (args.keysOnly || args.limit !== undefined)) {
-    throw usage('--count goes with neither --keys-only nor --limit');
+  if (args.count && (args.keysOnly || args.reverse || args.limit !== undefined)) {
+    throw usage('--count goes with none of --keys-only, --limit and --reverse');
   }
   const bytes = (text: string) => parseBytes(text, context.encoding);
   const options: ScanOptions = {
@@ -78,7 +106,9 @@ export async function scan(context: Context, args: ScanArgs): Promise<ExitCode> 
     ...(args.from === undefined ? {} : { from: bytes(args.from) }),
     ...(args.to === undefined ? {} : { to: bytes(args.to) }),
     ...(args.limit === undefined ? {} : { limit: args.limit }),
+    ...(args.revision === undefined ? {} : { revision: args.revision }),
     keysOnly: args.keysOnly,
+    reverse: args.reverse,
   };
   return context.withClient(async (client) => {
     if (args.count) {
@@ -87,12 +117,8 @@ export async function scan(context: Context, args: ScanArgs): Promise<ExitCode> 
       return EXIT.done;
     }
     for await (const entry of client.scan(options)) {
-      const { createRevision, modRevision, version } = entry;
-      const key = bytesField('key', entry.keyBytes);
-      const value = args.keysOnly ? {} : bytesField('value', entry.value);
       const text = args.keysOnly ? '' : `\t${printable(entry.value)}`;
-      const json = { ...key, ...value, createRevision, modRevision, version };
-      await context.out.result(json, `${printable(entry.keyBytes)}${text}`);
+      await context.out.result(entryFields(entry, args.keysOnly), `${printable(entry.keyBytes)}${text}`);
     }
     return EXIT.done;
   });

@@ -1,8 +1,9 @@
 /** `kvctl load` and `kvctl dump`: entries as JSON lines, in and out. What dump writes, load reads. */
 import type { KvdClient } from '@kvd/client';
+import { bytesField } from '@kvd/protocol';
 import { SingleBar } from 'cli-progress';
 import { stat } from 'node:fs/promises';
-import { bytesField, parseBytes } from '../bytes.js';
+import { parseBytes } from '../bytes.js';
 import type { Context } from '../context.js';
 import { CliError, EXIT, type ExitCode, refused } from '../errors.js';
 import { nameOf, openInput, readLines } from '../input.js';

@@ -2,8 +2,9 @@
 import type { KvdClient } from '@kvd/client';
 import type { Context } from '../context.js';
 import { CliError, describeError, EXIT, type ExitCode, exitCodeOf } from '../errors.js';
+import { Executor } from '../executor.js';
 import { nameOf, readAll } from '../input.js';
-import { Executor, type ScriptOperation } from '../operations.js';
+import type { ScriptOperation } from '../operations.js';
 import { parseScript, ScriptError, type ScriptLine } from '../script.js';
 
 const SCRIPT_BYTES_MAX = 64 * 1024 * 1024;
@@ -59,7 +60,9 @@ class ScriptRun {
   }
 
   private async work(worker: number): Promise<void> {
-    const executor = new Executor(this.client, this.stop.signal);
+    const { timeoutMs, note } = this.context;
+    const executor = new Executor(this.client, { signal: this.stop.signal, timeoutMs, note });
+    if (this.script.some(({ operation }) => operation.op === 'WATCH')) await executor.begin();
     for (let round = 1; round <= this.args.repeat; round++) {
       for (const line of this.script) {
         if (this.stop.signal.aborted) return;
@@ -106,7 +109,7 @@ class ScriptRun {
 /** The fields that say what was asked for, where there is no result. */
 function request(operation: ScriptOperation): Record<string, unknown> {
   if ('key' in operation) return { op: operation.op, key: operation.key };
-  if (operation.op === 'SCAN') return { op: 'SCAN', prefix: operation.prefix };
+  if ('prefix' in operation) return { op: operation.op, prefix: operation.prefix };
   return { op: operation.op };
 }
 
@@ -116,6 +119,14 @@ function describe(operation: ScriptOperation): string {
       return `PUT ${operation.key} ${operation.value}`;
     case 'SCAN':
       return `SCAN ${operation.prefix}`.trimEnd();
+    case 'CAS':
+      return `CAS ${operation.key} ${operation.old ?? 'NONE'} ${operation.value}`;
+    case 'ADD':
+      return `ADD ${operation.key} ${operation.delta}`;
+    case 'TXN':
+      return 'TXN';
+    case 'WATCH':
+      return `WATCH ${operation.prefix} ${operation.count}`;
     case 'SLEEP':
       return `SLEEP ${operation.ms}`;
     case 'EXPECT':

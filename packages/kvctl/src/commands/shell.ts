@@ -1,57 +1,76 @@
 /**
- * `kvctl shell`: the operations of scripts, one at a time as they are typed, with history, completion and help. Without
- * a terminal it reads its lines from stdin, shows no prompt, and ends with the first failure's code.
+ * `kvctl shell`: the operations of scripts, and every other command of kvctl, one at a time as they are typed, with
+ * history, completion and help. Without a terminal it reads its lines from stdin, shows no prompt, and ends with the
+ * first failure's code.
  */
 import type { KvdClient } from '@kvd/client';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { printable } from '../bytes.js';
-import type { Context } from '../context.js';
+import { Context, type GlobalArgs } from '../context.js';
 import { describeError, EXIT, type ExitCode, exitCodeOf, usage } from '../errors.js';
-import { Executor, OPERATIONS, OperationError, parseOperation } from '../operations.js';
+import { Executor } from '../executor.js';
+import { OPERATIONS, OperationError, parseLine } from '../operations.js';
 import { historyFile } from '../paths.js';
 import { splitWords, WordsError } from '../words.js';
 import { status } from './status.js';
 
 const HISTORY_LINES_MAX = 1_000;
 const COMPLETIONS_MAX = 50;
-const NAMES = [
-  'PUT',
+/** Names of operations, in capitals as in scripts, then of commands. */
+const OPERATION_NAMES = OPERATIONS.map(({ usage }) => usage.split(' ')[0] ?? '').concat('DEL');
+const OWN_NAMES = ['COUNT', 'STATUS', 'HELP', 'EXIT', 'QUIT'];
+const COMMAND_NAMES = ['lease', 'lock', 'elect', 'log', 'blame', 'outcome', 'compact', 'load', 'dump', 'run'];
+const LEASE_NAMES = ['grant', 'revoke', 'keep-alive', 'show', 'list'];
+/** The word after these is a key, or the beginning of some. */
+const WITH_KEY = [
   'GET',
-  'DELETE',
+  'PUT',
   'DEL',
+  'DELETE',
   'SCAN',
   'COUNT',
-  'EXPECT',
-  'SLEEP',
-  'STATUS',
-  'HELP',
-  'EXIT',
-  'QUIT',
+  'CAS',
+  'ADD',
+  'WATCH',
+  'LOG',
+  'BLAME',
+  'DUMP',
 ];
-const WITH_KEY = ['GET', 'PUT', 'DEL', 'DELETE', 'SCAN', 'COUNT'];
+/** What only makes sense outside of a shell. */
+const NOT_HERE = ['shell', 'completion'];
 const OWN_COMMANDS = [
   { usage: 'COUNT [prefix]', about: 'how many keys begin with prefix' },
   { usage: 'STATUS', about: 'the replicas' },
   { usage: 'HELP', about: 'this' },
+  { usage: 'lease, log, …', about: 'any other command of kvctl, with its options: kvctl --help lists them' },
   { usage: 'EXIT', about: 'leave (also QUIT, Ctrl-D)' },
 ];
 
-export async function shell(context: Context): Promise<ExitCode> {
-  return context.withClient((client) => new Shell(context, client).run());
+/** Does a command of kvctl, given as its words. */
+export type RunCommand = (
+  words: readonly string[],
+  contextOf: (args: GlobalArgs) => Context,
+) => Promise<ExitCode>;
+
+export async function shell(context: Context, runCommand: RunCommand): Promise<ExitCode> {
+  return context.withClient((client) => new Shell(context, client, runCommand).run());
 }
 
 class Shell {
   private readonly terminal = process.stdin.isTTY === true;
   private readonly executor: Executor;
+  private isBegun = false;
   private exitCode: ExitCode = EXIT.done;
 
   constructor(
     private readonly context: Context,
     private readonly client: KvdClient,
+    private readonly runCommand: RunCommand,
   ) {
-    this.executor = new Executor(client);
+    const { timeoutMs, note } = context;
+    this.executor = new Executor(client, { timeoutMs, note });
   }
 
   async run(): Promise<ExitCode> {
@@ -103,14 +122,29 @@ class Shell {
   /** True: leave. */
   private async execute(line: string): Promise<boolean> {
     try {
+      if (isOperation(line)) {
+        await this.operation(line);
+        return false;
+      }
       const words = splitWords(line);
-      const name = words[0]?.toUpperCase() ?? '';
-      if (name === '') return false;
-      if (name === 'EXIT' || name === 'QUIT') return true;
-      if (name === 'HELP') await this.help();
-      else if (name === 'STATUS') this.note(await status(this.context));
-      else if (name === 'COUNT') await this.count(words[1] ?? '');
-      else await this.operation(words);
+      switch (words[0]?.toUpperCase()) {
+        case undefined:
+          break;
+        case 'EXIT':
+        case 'QUIT':
+          return true;
+        case 'HELP':
+          await this.help();
+          break;
+        case 'STATUS':
+          this.note(await status(this.context));
+          break;
+        case 'COUNT':
+          await this.count(words[1] ?? '');
+          break;
+        default:
+          this.note(await this.command(words));
+      }
     } catch (error) {
       const bad = error instanceof OperationError || error instanceof WordsError;
       this.note(exitCodeOf(bad ? usage('') : error));
@@ -119,12 +153,37 @@ class Shell {
     return false;
   }
 
-  private async operation(words: readonly string[]): Promise<void> {
+  private async operation(line: string): Promise<void> {
+    const operation = parseLine(line);
+    if (operation === null) return;
     const startMs = performance.now();
-    const { json, text, mismatch } = await this.executor.execute(parseOperation(words));
+    if (!this.isBegun) await this.executor.begin();
+    this.isBegun = true;
+    const { json, text, mismatch } = await this.executor.execute(operation);
     const ms = Math.round((performance.now() - startMs) * 10) / 10;
     await this.context.out.result({ ...json, ms }, text === '' ? undefined : text);
     if (mismatch !== '') this.note(EXIT.negative);
+  }
+
+  /** As typed after kvctl, with the shell's own options before it; Ctrl-C ends it and not the shell. */
+  private async command(words: readonly string[]): Promise<ExitCode> {
+    const [name = '', ...rest] = words;
+    const command = name.toLowerCase();
+    if (NOT_HERE.includes(command)) throw usage(`there is no ${command} in a shell`);
+    if (words.includes('-')) throw usage("stdin is the shell's own: name a file");
+    const controller = new AbortController();
+    const onInterrupt = (): void => controller.abort();
+    const parts = { client: this.client, clientKey: this.context.clientKey, stop: controller.signal };
+    process.on('SIGINT', onInterrupt);
+    // Ctrl-C must be a signal, and what is typed belongs to the program that is run.
+    if (this.terminal) process.stdin.setRawMode(false);
+    try {
+      const all = [...globalWords(this.context.args), command, ...rest];
+      return await this.runCommand(all, (args) => new Context(args, parts));
+    } finally {
+      if (this.terminal) process.stdin.setRawMode(true);
+      process.off('SIGINT', onInterrupt);
+    }
   }
 
   private async count(prefix: string): Promise<void> {
@@ -147,13 +206,48 @@ class Shell {
   private async complete(line: string): Promise<[string[], string]> {
     const parts = line.split(/\s+/);
     const typed = parts.at(-1) ?? '';
-    if (parts.length === 1) return [NAMES.filter((name) => name.startsWith(typed.toUpperCase())), typed];
-    if (parts.length > 2 || !WITH_KEY.includes(parts[0]?.toUpperCase() ?? '')) return [[], typed];
+    if (parts.length === 1) return [namesLike(typed), typed];
+    const first = parts[0]?.toUpperCase() ?? '';
+    if (parts.length === 2 && first === 'LEASE')
+      return [LEASE_NAMES.filter((name) => name.startsWith(typed)), typed];
+    if (parts.length > 2 || !WITH_KEY.includes(first)) return [[], typed];
     const keys: string[] = [];
     const options = { prefix: typed, limit: COMPLETIONS_MAX, keysOnly: true, consistency: 'stale' } as const;
-    for await (const entry of this.client.scan(options)) keys.push(printable(entry.keyBytes));
+    for await (const entry of this.client.scan(options)) {
+      const key = printable(entry.keyBytes);
+      // Others would have to be quoted, and readline goes on from what was typed.
+      if (PLAIN_WORD.test(key)) keys.push(key);
+    }
     return [keys, typed];
   }
+}
+
+const PLAIN_WORD = /^[^\s'"\\#][^\s'"\\]*$/;
+
+/** In the case in which they are being typed. */
+function namesLike(typed: string): string[] {
+  const names = [...OPERATION_NAMES, ...OWN_NAMES, ...COMMAND_NAMES];
+  const isLower = typed !== '' && typed === typed.toLowerCase();
+  return names
+    .filter((name) => name.toUpperCase().startsWith(typed.toUpperCase()))
+    .map((name) => (isLower ? name.toLowerCase() : name));
+}
+
+/** A line of a script. With an option it is the command of that name, and `txn` with anything but JSON, too. */
+function isOperation(line: string): boolean {
+  const [, name = '', rest = ''] = /^\s*(\S+)\s*(.*)$/s.exec(line) ?? [];
+  if (name.startsWith('#')) return true;
+  if (name.toUpperCase() === 'TXN') return /^['"]?\{/.test(rest);
+  return OPERATION_NAMES.includes(name.toUpperCase()) && !/(^|\s)(--[a-z][a-z-]*|-[oeh])(\s|=|$)/.test(rest);
+}
+
+function globalWords(args: GlobalArgs): string[] {
+  const { endpoints, output, timeout, consistency, principal, reason, hex, base64 } = args;
+  const given = { endpoints, output, timeout, consistency, principal, reason };
+  const words = Object.entries(given).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}=${value}`],
+  );
+  return [...words, ...(hex ? ['--hex'] : []), ...(base64 ? ['--base64'] : [])];
 }
 
 /** Newest first, as readline wants it. A history that cannot be read is an empty one. */

@@ -13,6 +13,8 @@ const FIELDS = [
   'revision',
   'stateHash',
   'incarnation',
+  'compactRevision',
+  'watches',
   'leader',
   'ready',
   'reason',

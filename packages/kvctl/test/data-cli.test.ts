@@ -1,0 +1,80 @@
+/** What cannot be meant is said before any replica is asked: exit 2. What each command does is in test/cluster. */
+import t from 'tap';
+import { makeCli, shield } from '../src/cli.js';
+import { exitCodeOf } from '../src/errors.js';
+
+/** How kvctl would end with these words; nobody answers at the endpoint. */
+async function endOf(words: readonly string[]): Promise<{ exitCode: number; message: string }> {
+  let exitCode = 0;
+  try {
+    const onDone = (code: number): void => {
+      exitCode = code;
+    };
+    await makeCli(onDone, []).parseAsync(shield(['-e', '127.0.0.1:1', '--timeout', '50', ...words]));
+    return { exitCode, message: '' };
+  } catch (error) {
+    return { exitCode: exitCodeOf(error), message: error instanceof Error ? error.message : '' };
+  }
+}
+
+t.test('bad usage of the commands that work on data', async (t) => {
+  for (const args of [
+    ['put', 'a', '1', '--if-absent', '--if-revision', '1'],
+    ['put', 'a', '1', '--if-revision', 'x'],
+    ['put', 'a', '1', '--lease', '0'],
+    ['get', 'a', '--revision', '0'],
+    ['del', '--prefix', 'a', '--if-revision', '1'],
+    ['scan', '--count', '--reverse'],
+    ['txn'],
+    ['txn', '/does/not/exist'],
+    ['watch'],
+    ['watch', 'a', '--prefix', 'b'],
+    ['watch', 'a', 'b', '--', 'true'],
+    ['watch', 'a', '--limit', '0'],
+    ['lease'],
+    ['lease', 'grant', '0'],
+    ['lease', 'grant', 'soon'],
+    ['lease', 'show', 'x'],
+    ['lock'],
+    ['lock', '--', 'true'],
+    ['lock', 'm', 'true'],
+    ['lock', 'm', '--ttl', '0'],
+    ['elect', 'e', '--', 'true'],
+    ['elect', 'e', 'v', '--observe'],
+    ['log', 'a', '--prefix', 'b'],
+    ['log', '--limit', '0'],
+    ['blame'],
+    ['outcome'],
+    ['outcome', '7'],
+    ['outcome', '1.1', '--idempotency-key', 'k'],
+    ['compact'],
+    ['compact', '0'],
+    ['compact', '5', '--keep-revisions', '5'],
+    ['compact', '--keep-ms', '5', '--keep-hours', '1'],
+  ]) {
+    const { exitCode, message } = await endOf(args);
+    t.equal(exitCode, 2, args.join(' '));
+    t.not(message, '', 'it says why');
+    t.notMatch(message, /\0/);
+  }
+});
+
+t.test('good usage gets as far as asking', async (t) => {
+  for (const args of [
+    ['put', 'a', '1', '--if-revision', '0'],
+    ['put', '--', '-k', '--v'],
+    ['get', 'a', '--revision', '1'],
+    ['scan', 'p', '--reverse', '--limit', '0'],
+    ['watch', 'a', '--', 'cat', '--limit'],
+    ['watch', '--prefix', '', '--', 'cat'],
+    ['lease', 'grant', '0.1'],
+    ['lock', 'm', '--ttl', '2.5', '--', 'true'],
+    ['elect', 'e', 'v', '--', 'true'],
+    ['elect', 'e', '--observe'],
+    ['log'],
+    ['outcome', '1.1'],
+    ['compact', '--keep-ms', '0'],
+  ]) {
+    t.equal((await endOf(args)).exitCode, 3, args.join(' '));
+  }
+});
