@@ -19,9 +19,7 @@ import type { Done, HistoryQuery } from '@kvd/replica';
 import { keyBytes, keyText } from './bytes.js';
 import { asStoreError, damaged } from './errors.js';
 import {
-  decodeRevisions,
   decodeVersion,
-  revisionKey,
   type RevisionPart,
   type StoredEvent,
   versionKey,
@@ -30,13 +28,13 @@ import {
 import { isIn, type TextRange } from './key-range.js';
 import { entryOf, type KvRecord, modRevisionOf } from './kv-record.js';
 import type { StateModel } from './model.js';
-import type { OrderedStore, Pair, RangeReader } from './ordered-store.js';
+import type { OrderedStore } from './ordered-store.js';
+import { RevisionParts } from './revision-parts.js';
 import { unseal } from './sealed.js';
-import { KIND_REVISION, PREFIX_BYTES, stateKey } from './state-records.js';
+import { PREFIX_BYTES, stateKey } from './state-records.js';
 
 /** Parts of revisions read for one page at most: what a page may cost where few events are asked for. */
 const PARTS_MAX = 4096;
-const DISK_PAGE = 128;
 
 /** @throws KvdError KVD_FUTURE_REVISION, KVD_COMPACTED */
 export function checkRevision(model: StateModel, revision: Revision): void {
@@ -115,9 +113,7 @@ class PageBuilder {
   private readonly revisions: RevisionEvents[] = [];
   private readonly range: TextRange;
   private readonly revision: Revision;
-  private readonly memory: readonly RevisionPart[];
-  private readonly first: RangeReader;
-  private readonly rest: RangeReader;
+  private readonly source: RevisionParts;
   private bytes = 0;
   private events = 0;
   private parts = 0;
@@ -134,57 +130,23 @@ class PageBuilder {
     this.position = start;
     this.range = { from: keyText(query.from), to: keyText(query.to) };
     this.revision = model.revision;
-    this.memory = model.space.history
-      .revisionsFrom(start.revision)
-      .map((done) => ({ ...done, index: 0, more: false }));
-    // The place is in the last record that begins at or before it; both ranges are as of now.
-    const { generation } = model;
-    const split = stateKey(generation, revisionKey(start.revision, start.index + 1));
-    this.first = store.range({ gte: stateKey(generation, revisionKey(0)), lt: split, reverse: true });
-    this.rest = store.range({ gte: split, lt: stateKey(generation, Buffer.of(KIND_REVISION + 1)) });
+    this.source = new RevisionParts(store, model.generation, model.space.history, start);
   }
 
   read(done: Done<HistoryPage>): void {
-    this.first.next(1, (error, pairs) => {
-      this.first.close();
-      if (this.takeAll(error, pairs, done)) this.readRest(done);
-    });
-  }
-
-  private readRest(done: Done<HistoryPage>): void {
-    this.rest.next(DISK_PAGE, (error, pairs) => {
-      if (!this.takeAll(error, pairs, done)) return;
-      if (pairs.length > 0 && !this.full) this.readRest(done);
-      else this.finish(null, done);
-    });
-  }
-
-  /** False: it ended with an error. */
-  private takeAll(error: Error | null, pairs: readonly Pair[], done: Done<HistoryPage>): boolean {
-    try {
-      if (error !== null) throw error;
-      for (const [diskKey, sealed] of pairs) {
-        const logical = diskKey.subarray(PREFIX_BYTES);
-        for (const part of decodeRevisions(logical, unseal(logical, sealed).body)) this.take(part);
-        if (this.full) break;
-      }
-      return true;
-    } catch (thrown) {
-      this.finish(thrown as Error, done);
-      return false;
-    }
+    this.source.read(
+      (part) => {
+        this.take(part);
+        return !this.full;
+      },
+      (error) => this.finish(error, done),
+    );
   }
 
   private finish(error: Error | null, done: Done<HistoryPage>): void {
-    this.rest.close();
     let failure = error;
-    try {
-      if (failure === null) for (const part of this.memory) this.take(part);
-      if (failure === null && !this.full && this.position.revision <= this.revision)
-        throw damaged(`the history of revision ${this.position.revision} is missing`);
-    } catch (thrown) {
-      failure = thrown as Error;
-    }
+    if (failure === null && !this.full && this.position.revision <= this.revision)
+      failure = damaged(`the history of revision ${this.position.revision} is missing`);
     // Then what was missing was removed meanwhile.
     if (this.start.revision <= this.model.compactRevision)
       failure = compacted(this.start.revision, this.model);

@@ -108,11 +108,16 @@ export function encodeVersion({ superseded, record }: Version): Buffer {
   return body;
 }
 
+export const revisionOfVersion = (logical: Buffer): number => readU53(logical, logical.length - U53_BYTES);
+
+/** Of an unsealed version: the revision that superseded it. */
+export const supersededBy = (body: Buffer): number => readU53(body, 0);
+
 /** @throws StoreError damaged */
 export function decodeVersion(logical: Buffer, body: Buffer): Version {
   const superseded = decodeBody(logical, body, (bytes) => readU53(bytes as Buffer, 0));
   const record = checkRecord(keyBytes(keyOfVersion(logical)), body.subarray(U53_BYTES));
-  return { revision: readU53(logical, logical.length - U53_BYTES), superseded, record };
+  return { revision: revisionOfVersion(logical), superseded, record };
 }
 
 /** Of the record that begins with this part. */

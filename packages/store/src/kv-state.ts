@@ -207,7 +207,8 @@ export class KvState implements StateMachine {
       const { history, writeBack } = space;
       const layers = writeBack.layers();
       scanPage({ store: this.store, generation, layers, history, revision }, request, (error, found) => {
-        done(error ?? (request.revision === 0 ? null : refusal(model, request.revision)), found);
+        // Compacted meanwhile: then that is why something is missing.
+        done((request.revision === 0 ? null : refusal(model, request.revision)) ?? error, found);
       });
     };
     const refused = request.revision === 0 ? null : refusal(model, request.revision);

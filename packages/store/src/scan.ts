@@ -13,8 +13,15 @@ import {
 } from '@kvd/protocol';
 import type { Done } from '@kvd/replica';
 import { compareText, keyBytes, keyText } from './bytes.js';
+import { ChangedSince } from './changed-since.js';
 import type { HistoryBuffer } from './history-buffer.js';
-import { decodeVersion, keyOfVersion, versionsFrom } from './history-records.js';
+import {
+  decodeVersion,
+  keyOfVersion,
+  revisionOfVersion,
+  supersededBy,
+  versionsFrom,
+} from './history-records.js';
 import { diskRange, isIn, overlayIn, type TextRange } from './key-range.js';
 import { entryOf, type KvRecord, modRevisionOf } from './kv-record.js';
 import type { OrderedStore, Pair, RangeReader } from './ordered-store.js';
@@ -25,8 +32,10 @@ import type { Layer } from './write-back.js';
 
 /** Keys counted in one page of a count. */
 const COUNT_MAX = 50_000;
-/** Records read for one page at most: what a page may cost where few of them count. */
+/** Present records read for one page at most: what a page may cost where few of them count. */
 const READ_MAX = 50_000;
+/** Versions that are read along the keys of a range before it is asked whether another way is shorter. */
+const READS_MIN = 1024;
 const DISK_PAGE = 512;
 
 export interface ScanSource {
@@ -42,8 +51,8 @@ export interface ScanSource {
 /** `request.revision` 0: as of now; else one that the state has reached and not compacted. */
 export function scanPage(source: ScanSource, request: ScanRequest, done: Done<ScanPage>): void {
   const revision = request.revision === 0 ? source.revision : request.revision;
-  const streams = [presentStream(source, request, revision)];
-  if (revision < source.revision) streams.push(pastStream(source, request, revision));
+  const streams: Source[] = [presentStream(source, request, revision)];
+  if (revision < source.revision) streams.push(new PastSource(source, request, revision));
   const found: Found[] = [];
   const next = (): void => {
     const stream = streams.shift();
@@ -58,6 +67,12 @@ export function scanPage(source: ScanSource, request: ScanRequest, done: Done<Sc
     });
   };
   next();
+}
+
+/** Gives its part of a page once. */
+interface Source {
+  collect(done: Done<Found>): void;
+  close(): void;
 }
 
 type Item = readonly [key: string, record: KvRecord];
@@ -96,28 +111,75 @@ function presentStream(source: ScanSource, request: ScanRequest, revision: Revis
   });
 }
 
-function pastStream(source: ScanSource, request: ScanRequest, revision: Revision): Stream {
-  const range = textRangeOf(request);
-  const memory = new Map<string, KvRecord>();
-  for (const [key, { record }] of source.history.versionsAt(revision)) {
-    if (isIn(key, range)) memory.set(key, record);
+/**
+ * The superseded versions of a range, two ways: along the versions of its keys, which is quick where keys have few, or along
+ * what was done since, which is quick when that is little. The first is left for the second when it has cost as much.
+ */
+class PastSource implements Source {
+  private readonly versions: Stream;
+  private readonly changes: ChangedSince;
+
+  constructor(
+    { store, generation, history, revision: present }: ScanSource,
+    private readonly request: ScanRequest,
+    revision: Revision,
+  ) {
+    const range = textRangeOf(request);
+    const { reverse } = request;
+    const memory = new Map<string, KvRecord>();
+    for (const [key, { record }] of history.versionsAt(revision))
+      if (isIn(key, range)) memory.set(key, record);
+    const gte = stateKey(generation, versionsFrom(range.from));
+    const lt = stateKey(generation, range.to === '' ? Buffer.of(KIND_VERSION + 1) : versionsFrom(range.to));
+    const reader = store.range({ gte, lt, reverse });
+    const decode: Decode = ([diskKey, sealed]) => {
+      const logical = diskKey.subarray(PREFIX_BYTES);
+      const { body } = unseal(logical, sealed);
+      const valid = revisionOfVersion(logical) <= revision && revision < supersededBy(body);
+      return { key: keyOfVersion(logical), record: valid ? decodeVersion(logical, body).record : null };
+    };
+    const parts = { overlay: inOrder(memory, reverse), reader, decode, wanted: () => true };
+    this.versions = new Stream(request, parts, Math.max(READS_MIN, present - revision));
+    this.changes = new ChangedSince(store, generation, history, range, revision);
   }
-  const { generation } = source;
-  const gte = stateKey(generation, versionsFrom(range.from));
-  const lt = stateKey(generation, range.to === '' ? Buffer.of(KIND_VERSION + 1) : versionsFrom(range.to));
-  const reader = source.store.range({ gte, lt, reverse: request.reverse });
-  const decode: Decode = ([diskKey, sealed]) => {
-    const logical = diskKey.subarray(PREFIX_BYTES);
-    const version = decodeVersion(logical, unseal(logical, sealed).body);
-    const valid = version.revision <= revision && revision < version.superseded;
-    return { key: keyOfVersion(logical), record: valid ? version.record : null };
-  };
-  return new Stream(request, {
-    overlay: inOrder(memory, request.reverse),
-    reader,
-    decode,
-    wanted: () => true,
-  });
+
+  collect(done: Done<Found>): void {
+    this.versions.collect((error, found) => {
+      if (error !== null || !this.versions.gaveUp) {
+        this.changes.close();
+        return done(error, found);
+      }
+      this.changes.read((failure, changed) => {
+        if (failure !== null) return done(failure, found);
+        try {
+          done(null, this.first(changed));
+        } catch (thrown) {
+          done(thrown as Error, found);
+        }
+      });
+    });
+  }
+
+  close(): void {
+    this.versions.close();
+    this.changes.close();
+  }
+
+  /** Of the keys that were there, in order, what a page can hold. */
+  private first(changed: readonly (readonly [key: string, revision: Revision])[]): Found {
+    const { request } = this;
+    const sign = request.reverse ? -1 : 1;
+    const keys = changed.toSorted(([a], [b]) => sign * compareText(a, b));
+    const items: Item[] = [];
+    let bytes = 0;
+    for (const [key, revision] of keys) {
+      if (items.length >= pageCountMax(request) || bytes > PAGE_BYTES_MAX) return { items, end: key };
+      const record = this.changes.recordOf(key, revision);
+      items.push([key, record]);
+      bytes += bytesOf(key, record, request);
+    }
+    return { items, end: null };
+  }
 }
 
 function textRangeOf(request: ScanRequest): TextRange {
@@ -130,18 +192,22 @@ function inOrder<T>(entries: ReadonlyMap<string, T>, reverse: boolean): (readonl
 }
 
 /** Memory over disk in key order, up to what a page can hold. */
-class Stream {
+class Stream implements Source {
   private readonly items: Item[] = [];
   private readonly countMax: number;
   private position = 0;
   private bytes = 0;
   private read = 0;
-  private lastKey = '';
   private end: string | null = null;
 
+  /** It read more than it may, and what it gave is no good. */
+  gaveUp = false;
+
+  /** `patience`: records after which it gives up; else it ends the page after READ_MAX. */
   constructor(
     private readonly request: ScanRequest,
     private readonly parts: StreamParts,
+    private readonly patience = Number.POSITIVE_INFINITY,
   ) {
     this.countMax = pageCountMax(request);
   }
@@ -175,9 +241,14 @@ class Stream {
     const { key, record } = this.parts.decode(pair);
     if (!this.takeOverlayBefore(key)) return false;
     this.read += 1;
-    // Never amid the versions of a key: the next page would begin with them again.
-    if (this.read > READ_MAX && key !== this.lastKey) return this.stopAt(key);
-    this.lastKey = key;
+    this.gaveUp = this.read > this.patience;
+    if (this.gaveUp) return false;
+    // Where nothing gives up, every record is of another key: the next page begins with one that was not read.
+    const endless = this.patience === Number.POSITIVE_INFINITY;
+    return endless && this.read > READ_MAX ? this.stopAt(key) : this.takeOrSkip(key, record);
+  }
+
+  private takeOrSkip(key: string, record: KvRecord | null): boolean {
     const over = this.parts.overlay[this.position];
     // What memory says of a key goes for all records of that key.
     if (over?.[0] === key || record === null) return true;
