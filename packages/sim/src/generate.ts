@@ -30,7 +30,7 @@ export function randomPlan({ seed, replicas }: PlanRequest): Plan {
   const faults = drawFaults(random.fork('faults'), shape);
   const operations = [
     ...drawOperations(random.fork('operations'), shape, faults),
-    ...drawDataOperations(random.fork('data'), shape, faults, random.pick([0, 1, 1, 2])),
+    ...drawDataOperations(random.fork('data'), shape, faults, random.pick([0, 0, 1, 1, 2])),
   ].sort((a, b) => a.atMs - b.atMs);
   const plan: Plan = { seed, scenario: 'random', ...shape, faults, operations };
   return seed % SLOW_MOTION === SLOW_MOTION - 1 ? inSlowMotion(plan, random.pick(SLOWNESS)) : plan;

@@ -298,6 +298,7 @@ export class World {
           reference,
           clock,
           own.fork('dice'),
+          plan.electionTimeoutMs,
         );
         clock.at(operation.atMs, () => watcher.start());
         return watcher;

@@ -154,6 +154,7 @@ const after = (appliedThrough: number, stateHash: string) => ({
   appliedThrough,
   stateHash,
   revision: 1,
+  compactRevision: 0,
   clusterMs: 0,
 });
 

@@ -57,7 +57,7 @@ export const CLOCKS_AND_CLIENTS: readonly Scenario[] = [
     title:
       'watches, leases, transactions and history across restarts, followers that are far behind, jumping clocks',
     replicasMin: 3,
-    data: 3,
+    data: 4,
     // Snapshots come often, and what is done is not drowned in what is retried.
     shape: (plan) => ({ ...plan, alpha: 2, snapshotSlots: 4 }),
     faults: (random, plan) => [

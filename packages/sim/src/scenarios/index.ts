@@ -35,7 +35,7 @@ export function scenarioPlan(scenario: Scenario, seed: number, replicas: number 
   const faults = [...scenario.faults(random.fork('faults'), shaped)].sort((a, b) => a.atMs - b.atMs);
   const operations = [
     ...drawOperations(random.fork('operations'), shaped, faults),
-    ...drawDataOperations(random.fork('data'), shaped, faults, scenario.data ?? random.pick([0, 1, 1, 2])),
+    ...drawDataOperations(random.fork('data'), shaped, faults, scenario.data ?? random.pick([0, 0, 1, 1, 2])),
   ].sort((a, b) => a.atMs - b.atMs);
   return { ...shaped, faults, operations: scenario.operations?.(operations, shaped) ?? operations };
 }

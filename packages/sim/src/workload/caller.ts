@@ -19,7 +19,7 @@ export type End = (
 export interface Numbered {
   readonly origin: Origin;
   /** Nobody waits for it any more. */
-  settle(): void;
+  readonly settle: () => void;
 }
 
 export interface Caller {

@@ -37,8 +37,6 @@ export interface WatchNetwork {
   ): WatchLink | null;
 }
 
-const RECONNECT_MS = 50;
-
 export class SimWatcher {
   /** Everything below this was told, or did not concern it; 0: the first replica says where it begins. */
   next = 0;
@@ -46,6 +44,7 @@ export class SimWatcher {
   told = 0;
   private readonly withPrevious: boolean;
   private readonly movesMs: number;
+  private readonly reconnectMs: number;
   private link: WatchLink | null = null;
   private watchId = 0;
   /** The revision that the next batch has to name; null before the watch is created. */
@@ -61,9 +60,11 @@ export class SimWatcher {
     private readonly reference: Reference,
     private readonly clock: VirtualClock,
     private readonly random: Random,
+    electionTimeoutMs: number,
   ) {
     this.withPrevious = random.chance(0.6);
-    this.movesMs = random.pick([1500, 6000, 60_000]);
+    this.movesMs = electionTimeoutMs * random.pick([2, 8, 80]);
+    this.reconnectMs = electionTimeoutMs / 8;
   }
 
   start(): void {
@@ -88,7 +89,7 @@ export class SimWatcher {
   private moveLater(): void {
     this.clock.after(this.random.exponential(this.movesMs), () => {
       this.drop();
-      this.clock.after(this.random.exponential(RECONNECT_MS * 4), () => this.connect());
+      this.clock.after(this.random.exponential(this.reconnectMs * 4), () => this.connect());
       this.moveLater();
     });
   }
@@ -103,8 +104,8 @@ export class SimWatcher {
 
   private connect(): void {
     if (this.link !== null) return;
-    const { network, random, range } = this;
-    const again = (): void => this.clock.after(random.exponential(RECONNECT_MS), () => this.connect());
+    const { network, random, range, reconnectMs } = this;
+    const again = (): void => this.clock.after(random.exponential(reconnectMs), () => this.connect());
     const link = network.connect(
       random.pick(network.replicaIds),
       random.chance(0.2),
@@ -200,7 +201,7 @@ export class SimWatcher {
     }
     this.link?.close();
     this.link = null;
-    this.clock.after(this.random.exponential(RECONNECT_MS), () => this.connect());
+    this.clock.after(this.random.exponential(this.reconnectMs), () => this.connect());
   }
 
   /** What is to be told from `next` on, through a revision. */
