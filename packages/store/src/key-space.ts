@@ -4,7 +4,7 @@
  */
 import type { KvEvent, LeaseId, Revision, RevisionEvents, RevisionNote } from '@kvd/protocol';
 import { keyBytes } from './bytes.js';
-import { Hash64 } from './content-hash.js';
+import type { Hash64 } from './content-hash.js';
 import { HistoryBuffer } from './history-buffer.js';
 import type { StoredEvent } from './history-records.js';
 import { checkRecord, entryOf, hashA, hashB, type KvRecord, leaseOf, modRevisionOf } from './kv-record.js';
