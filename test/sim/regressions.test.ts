@@ -33,6 +33,8 @@ const SEEDS: readonly (readonly [number, number | null, string | null])[] = [
   [592408, null, null],
   [599788, null, null],
   [708281, null, null],
+  [1, null, 'leaders-take-turns'],
+  [2, null, 'leaders-take-turns'],
 ];
 
 t.test('the seeds that once found something find nothing any more', async (t) => {

@@ -15,9 +15,12 @@ export class ClusterClock {
     private readonly electionTimeoutMs: number,
   ) {}
 
-  /** A new leadership goes on from where the state is. */
+  /**
+   * A new leadership goes on from where the state is, and forgets how far an earlier one had come: what that put into no
+   * batch, nobody knew of. Other leaders have granted leases on the time that they knew, and they would end early.
+   */
   lead(stateMs: ClusterMs): void {
-    this.nowMs = Math.max(this.nowMs, stateMs);
+    this.nowMs = stateMs;
     this.allowanceMs = 0;
     this.confirmedRound = 0;
   }

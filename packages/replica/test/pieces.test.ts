@@ -32,6 +32,10 @@ test('a new leadership takes the time of the state and starts without allowance'
   clock.lead(700);
   clock.tick(0);
   t.equal(clock.read(700), 700);
+  // It led alone through an idle time; meanwhile another one led from 700 on, and granted leases by that.
+  for (let round = 1; round <= 100; round++) clock.tick(round);
+  clock.lead(750);
+  t.equal(clock.read(750), 750, 'what it had come to before, in no batch, is forgotten');
   t.end();
 });
 

@@ -200,6 +200,26 @@ const heldPlaces: Bug = {
   }),
 };
 
+const keptClock: Bug = {
+  name: 'kept-clock',
+  title: 'who leads again goes on from its own old time, which nobody knew of (leaders-take-turns, seed 1)',
+  replicas: null,
+  scenario: 'leaders-take-turns',
+  plant: (patches) => ({
+    replica: (replica) => {
+      const { clock } = replica as unknown as { readonly clock: object };
+      patches.method<{ nowMs: number }, [number], void>(
+        clock,
+        'lead',
+        (original) =>
+          function (stateMs) {
+            original.call(this, Math.max(this.nowMs, stateMs));
+          },
+      );
+    },
+  }),
+};
+
 export const ONCE_REAL_BUGS: readonly Bug[] = [
   reusedForwardIds,
   certainOfWhatIsOnItsWay,
@@ -211,4 +231,5 @@ export const ONCE_REAL_BUGS: readonly Bug[] = [
   shutStore,
   olderSnapshot,
   heldPlaces,
+  keptClock,
 ];

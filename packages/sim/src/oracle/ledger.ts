@@ -106,10 +106,10 @@ export class Ledger {
     this.expired += 1;
     const told = this.leases.get(lease);
     if (told === undefined) return;
-    const { nowMs, fastest, tickMs, leadersSince } = this.time;
-    const passedMs = nowMs() - told.sentMs;
-    const slackMs = tickMs * (2 + leadersSince(told.sentMs));
-    if (passedMs * fastest + slackMs < told.ttlMs)
+    const { time } = this;
+    const passedMs = time.nowMs() - told.sentMs;
+    const slackMs = time.tickMs * (2 + time.leadersSince(told.sentMs));
+    if (passedMs * time.fastest + slackMs < told.ttlMs)
       throw safety(
         'lease',
         `lease ${lease} of ${told.ttlMs} ms ended ${passedMs.toFixed(1)} ms after the last sign of life was sent`,

@@ -3,6 +3,9 @@ import { inSlowMotion, SLOWNESS } from '../generate.js';
 import { drawRecipe } from '../recipes.js';
 import { anybody, crash, electionMs, often, type Scenario } from './scenario.js';
 
+/** Of the scenario of leaders that take turns. */
+const IDLE_UNTIL_MS = 13_000;
+
 export const CLOCKS_AND_CLIENTS: readonly Scenario[] = [
   {
     name: 'clock-jumps',
@@ -74,6 +77,33 @@ export const CLOCKS_AND_CLIENTS: readonly Scenario[] = [
         ] as const);
       })(random, plan),
     ],
+  },
+  {
+    name: 'leaders-take-turns',
+    title: 'who led through an idle time leads again: no lease ends early',
+    replicasMin: 2,
+    data: 3,
+    // The first one leads for long while nothing is written, and its clock goes on; then another one grants leases.
+    faults: (random, { replicas }) => {
+      const first = random.integer(1, replicas);
+      const second = (first % replicas) + 1;
+      return [
+        { kind: 'campaign', replica: first, atMs: 1500 },
+        { kind: 'campaign', replica: second, atMs: IDLE_UNTIL_MS },
+        ...[1500, 3000, 4500, 6000].map((laterMs, i) => ({
+          kind: 'campaign' as const,
+          replica: i % 2 === 0 ? first : second,
+          atMs: IDLE_UNTIL_MS + laterMs + random.between(0, 500),
+        })),
+      ];
+    },
+    operations: (operations, { calmMs }) =>
+      operations.map((operation) => {
+        const { atMs } = operation;
+        const busy = atMs < 1000 || atMs > IDLE_UNTIL_MS;
+        const share = (calmMs - IDLE_UNTIL_MS) / calmMs;
+        return busy ? operation : { ...operation, atMs: IDLE_UNTIL_MS + 200 + atMs * share * 0.7 };
+      }),
   },
   {
     name: 'role-kills',
