@@ -17,6 +17,15 @@ test('two of five are killed, and a person reads what came of it', async (t) => 
   t.match(stdout, /injected +\+[\d.]+ s {2}kill -9 of replicas \d and \d/);
   t.match(stdout, /linearizable +yes, \d+ keys/);
   t.match(stdout, /exactly once +lost 0, repeated 0, revisions in order/);
+  t.match(
+    stdout,
+    /bank +2,000 on 20 accounts: [\d,]+ transfers, [\d,]+ in conflict.*; added up after each, and in \d/,
+  );
+  t.match(stdout, /counter +counted to [\d,]+: [\d,]+ acknowledged/);
+  t.match(
+    stdout,
+    /watchers +all 6 saw the [\d,]+ revisions of the history, in order, once; went on \d+ times/,
+  );
   t.match(stdout, /all replicas hold the same: [0-9a-f]{16}/);
   t.match(
     stderr,
@@ -39,7 +48,7 @@ test('drill list explains every drill', async (t) => {
   t.match(text.stdout, /^crash-leader +kill -9 of the leader/m);
   const json = await runProgram(kvctlBin, ['drill', 'list', '-o', 'json']);
   const drills = json.stdout.trimEnd().split('\n');
-  t.equal(drills.length, 18);
+  t.equal(drills.length, 20);
   for (const drill of drills)
     t.match(JSON.parse(drill), { name: /^[a-z0-9-]+$/, about: /.{40}/, replicas: Number });
 });

@@ -5,8 +5,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type Test, test } from 'tap';
-import { kvctlBin, root, runProgram } from '../support/cluster.js';
+import { t as root, type Test, test } from 'tap';
+import { kvctlBin, root as repository, runProgram } from '../support/cluster.js';
 import { testSeed } from '../support/random.js';
 
 interface Verdict {
@@ -20,7 +20,13 @@ interface Verdict {
   readonly findings: readonly string[];
   readonly checks: readonly { readonly name: string; readonly ok: boolean }[];
   readonly scratch: string | null;
+  readonly bank: { readonly ok: boolean };
+  readonly counter: { readonly ok: boolean };
+  readonly watchers: { readonly ok: boolean };
 }
+
+// All of them on a machine that has other things to do as well.
+root.setTimeout(900_000);
 
 test('an answer before the sync: a power cut loses what was acknowledged', async (t) => {
   const { line, page } = await runPlanted(t, 'answer-before-sync', 'crash-all');
@@ -55,12 +61,39 @@ test('a replica that applies in a way of its own: the states differ', async (t) 
   );
 });
 
+test('a transaction that is done in part: the bank has another total', async (t) => {
+  const { line, page } = await runPlanted(t, 'txn-in-part', 'slow-follower');
+  t.equal(line.bank.ok, false);
+  t.ok(line.findings.some((text) => /^bank: after revision \d+ the accounts hold \d+, not 2000/.test(text)));
+  t.equal(line.hashesEqual, true, 'all replicas do the same wrong');
+  t.equal(line.linearizable, true, 'each key by itself is right');
+  t.ok(page.includes('WRONG: not always 2,000 on 20 accounts'), 'the report says so');
+});
+
+test('a watch that forgets what happened at the change-over: its watcher missed it', async (t) => {
+  const { line, page } = await runPlanted(t, 'watch-skips-change-over', 'watcher-moves');
+  t.equal(line.watchers.ok, false);
+  t.ok(line.findings.every((text) => /^watchers: .* it saw revision \d+ and missed \w+ /.test(text)));
+  t.same([line.bank.ok, line.counter.ok], [true, true], 'nothing else is wrong');
+  t.ok(page.includes('WRONG: not all of them saw what the history says'), 'the report says so');
+});
+
+test("cluster time by the leader's wall clock: a lease ends when that jumps", async (t) => {
+  const { line } = await runPlanted(t, 'lease-by-wall-clock', 'clock-jump');
+  t.ok(failed(line).includes('no lease ends early, and each ends'));
+});
+
+test('a lock without a fence: the cluster takes what its former holder sends', async (t) => {
+  const { line } = await runPlanted(t, 'unfenced', 'lock-holder-paused');
+  t.same(failed(line).sort(), ['only the holder of the lock writes', 'the paused holder is refused']);
+});
+
 async function runPlanted(t: Test, plant: string, drill: string): Promise<{ line: Verdict; page: string }> {
   const seed = testSeed();
   t.comment(`KVD_TEST_SEED=${seed}`);
   const dir = t.testdir();
   const report = path.join(dir, 'report.html');
-  const preload = pathToFileURL(path.join(root, 'test', 'support', 'plants', `${plant}.mjs`)).href;
+  const preload = pathToFileURL(path.join(repository, 'test', 'support', 'plants', `${plant}.mjs`)).href;
   const args = [
     '--replicas',
     '3',

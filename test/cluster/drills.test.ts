@@ -31,6 +31,8 @@ const NAMES = [
   'duelling-proposers',
   'chaos-25',
   'clock-jump',
+  'watcher-moves',
+  'lock-holder-paused',
 ];
 /** What a drill promises beyond what all of them do. */
 const OWN_CHECKS: Readonly<Record<string, readonly string[]>> = {
@@ -41,7 +43,9 @@ const OWN_CHECKS: Readonly<Record<string, readonly string[]>> = {
   'flip-bits': ['the damage was noticed'],
   'disk-full': ['it says that its disk is full', 'it came back by itself'],
   'chaos-25': ['every acceptor came back'],
-  'clock-jump': ['the clock really jumped', 'no session ended early'],
+  'clock-jump': ['the clock really jumped', 'no session ended early', 'no lease ends early, and each ends'],
+  'watcher-moves': ['every watcher moved'],
+  'lock-holder-paused': ['the paused holder is refused', 'only the holder of the lock writes'],
 };
 
 interface Line {
@@ -50,10 +54,15 @@ interface Line {
   readonly reason?: string;
   readonly acknowledged: number;
   readonly operations: number;
+  readonly bank: { readonly transfers: number; readonly audits: number };
+  readonly counter: { readonly value: number };
+  readonly watchers: { readonly list: readonly { readonly events: number }[] };
   readonly injected: readonly { readonly atMs: number; readonly what: string }[];
   readonly checks: readonly { readonly name: string; readonly ok: boolean; readonly detail: string }[];
 }
 
+// All of them on a machine that has other things to do as well.
+root.setTimeout(900_000);
 const seed = testSeed();
 const scratch = mkdtempSync(path.join(tmpdir(), 'kvd-drills-'));
 root.teardown(() => rmSync(scratch, { recursive: true, force: true }));
@@ -95,8 +104,20 @@ for (const line of lines.filter(({ drill }) => drill !== NOT_FOR_THREE)) {
         hashesEqual: true,
         stateHash: /^[0-9a-f]{16}$/,
         scratch: null,
+        bank: { ok: true },
+        counter: { ok: true, open: 0 },
+        watchers: { ok: true },
+        findings: [],
       },
       'it passed',
+    );
+    const { bank, counter, watchers } = line;
+    t.ok(bank.transfers > 0 && bank.audits > 0, `${bank.transfers} transfers, ${bank.audits} audits`);
+    t.ok(counter.value > 0, `${counter.value} additions`);
+    t.equal(watchers.list.length, 4, 'a watcher for each replica, and the one of @kvd/client');
+    t.ok(
+      watchers.list.every(({ events }) => events > 0),
+      'all saw something',
     );
     t.ok(line.acknowledged > 50, `${line.acknowledged} of ${line.operations} operations acknowledged`);
     t.ok(line.injected.length > 0, 'something was inflicted');

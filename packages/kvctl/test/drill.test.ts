@@ -195,7 +195,7 @@ t.test('the same seed asks for the same, and no value is written twice', (t) => 
 });
 
 t.test('the longest time without a success has a beginning and an end', (t) => {
-  const options = { clients: 2, seed: 1, endpoints: ['127.0.0.1:1'], baseRevision: 0, now: () => 0 };
+  const options = { clients: 2, seed: 1, endpoints: ['127.0.0.1:1'], now: () => 0 };
   const load = new Load(options);
   t.same(load.longestGap(0, 1_000), { ms: 1_000, atMs: 0 }, 'nothing ever succeeded');
   load.successes.push(100, 150, 700, 900);
@@ -221,6 +221,13 @@ t.test('a verdict for a person says why', (t) => {
   t.match(text, /^storm: FAILED {2}3 replicas, 2 clients, seed 4, 3\.0 s of load$/m);
   t.match(text, /linearizable +NO: 1 of 1 keys cannot be ordered/);
   t.match(text, /^ +> client c2 +get .* -> "old"/m, 'the operation whose answer cannot be');
+  t.match(
+    text,
+    /bank +WRONG: not always 2,000 on 20 accounts: 5 transfers, 1 in conflict, 2 unknown of which 1 were done; added up after each, and in 3 scans/,
+  );
+  t.match(text, /counter +counted to 5: 4 acknowledged, 1 unknown of which 1 were done/);
+  t.match(text, /watchers +all 1 saw the 12 revisions of the history, in order, once; went on 2 times/);
+  t.match(text, /wrong +bank: after revision 7/);
   t.match(text, /NOT OK +all replicas hold the same: a, b/);
   t.match(text, /kept +logs, data and the history \(for kvctl check\) are in \/scratch\/storm/);
   t.ok(resultText(finished(), true).includes('\u001b[31mFAILED'));
@@ -244,7 +251,12 @@ t.test('a result for programs is one object with everything in it', (t) => {
     injected: [{ atMs: 1_000, what: HOSTILE }],
     linearizable: false,
     lost: 0,
-    repeated: 0,
+    repeated: 1,
+    revisions: 12,
+    bank: { ok: false, transfers: 5, audits: 3 },
+    counter: { ok: true, acknowledged: 4, unknownDone: 1, value: 5 },
+    watchers: { ok: true, list: [{ name: 'w', events: 14, moves: 2 }] },
+    findings: [/^bank: after revision 7/],
     hashesEqual: false,
     errors: { KVD_UNAVAILABLE: 2 },
   });
@@ -281,6 +293,14 @@ function finished(): FinishedDrill {
     checks: [{ name: 'all replicas hold the same', ok: false, detail: 'a, b' }],
     history,
     report: checkHistory(history),
+    data: {
+      revision: 12,
+      repeated: 1,
+      bank: { transfers: 5, conflicts: 1, refused: 0, unknown: 2, unknownDone: 1, audits: 3 },
+      counter: { acknowledged: 4, unknown: 1, unknownDone: 1, open: 0, value: 5 },
+      watchers: [{ name: 'w', events: 14, moves: 2 }],
+      findings: [{ about: 'bank', text: `after revision 7 ${HOSTILE} is gone` }],
+    },
     errors: new Map([['KVD_UNAVAILABLE', 2]]),
     stateHash: null,
     scratch: '/scratch/storm',

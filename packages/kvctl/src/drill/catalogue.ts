@@ -3,8 +3,10 @@ import type { Drill } from './drill.js';
 import { crashAcceptor, crashAll, crashLeader, crashTwoOfFive, rollingRestart } from './drills/crashes.js';
 import { diskFull, flipBits, wipeDisk } from './drills/disks.js';
 import { flappingLink, oneWayLink, partitionHalves, partitionLeader, slowLink } from './drills/links.js';
+import { lockHolderPaused } from './drills/locks.js';
 import { chaos25, duellingProposers } from './drills/proposers.js';
 import { clockJump, pauseLeader, slowFollower } from './drills/stalls.js';
+import { watcherMoves } from './drills/watchers.js';
 
 export const DRILLS: readonly Drill[] = [
   crashAcceptor,
@@ -25,4 +27,6 @@ export const DRILLS: readonly Drill[] = [
   duellingProposers,
   chaos25,
   clockJump,
+  watcherMoves,
+  lockHolderPaused,
 ];

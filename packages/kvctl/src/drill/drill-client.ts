@@ -4,10 +4,13 @@
  * answers that was paused, cut off or left behind. Neither ever calls an outcome certain that is not.
  */
 import type { Completion } from '@kvd/checker';
-import { connect, type KvdClient, KvdError } from '@kvd/client';
+import { connect, type KvdClient, KvdError, type OperationName } from '@kvd/client';
+import { parseTxnJson } from '@kvd/protocol';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseObject } from '../http.js';
 import { type HttpCall, type HttpReply, HttpSession, NoReply } from './http-session.js';
+import { type DrillTxn, txnText } from './model/calls.js';
+import type { TxnCompletion } from './model/ledger.js';
 import type { DrillCall } from './workload.js';
 
 /** What one operation may take, retries included. */
@@ -17,55 +20,100 @@ const ATTEMPT_MS = 700;
 const RETRY_PAUSE_MS = 40;
 const CONNECT_MS = 20_000;
 
+/** Nothing here throws: an error is an outcome. */
 export interface DrillClient {
-  /** Never throws: an error is an outcome. */
   perform(call: DrillCall): Promise<Completion>;
+  transact(txn: DrillTxn): Promise<TxnCompletion>;
+  /** As it was after a revision; 0: as it is. */
+  scanAt(prefix: string, revision: number): Promise<Completion>;
   close(): Promise<void>;
 }
 
 /** @throws KvdError when no replica answers */
 export async function openRoamingClient(endpoints: readonly string[], name: string): Promise<DrillClient> {
-  const kv = await connect({ endpoints, name, timeoutMs: OPERATION_MS, connectTimeoutMs: CONNECT_MS });
-  return { perform: (call) => roam(kv, call), close: () => kv.close() };
+  const timeouts = { timeoutMs: OPERATION_MS, connectTimeoutMs: CONNECT_MS };
+  return new RoamingClient(await connect({ endpoints, name, ...timeouts }));
 }
 
-async function roam(kv: KvdClient, call: DrillCall): Promise<Completion> {
-  try {
-    return await roamOrThrow(kv, call);
-  } catch (error) {
-    if (!(error instanceof KvdError)) throw error;
-    return {
-      outcome: error.outcome === 'unknown' ? 'unknown' : 'fail',
-      error: `${error.code} ${error.message}`,
-    };
+class RoamingClient implements DrillClient {
+  constructor(private readonly kv: KvdClient) {}
+
+  async perform(call: DrillCall): Promise<Completion> {
+    try {
+      return await this.performOrThrow(call);
+    } catch (error) {
+      return failureOf(error);
+    }
   }
-}
 
-async function roamOrThrow(kv: KvdClient, call: DrillCall): Promise<Completion> {
-  switch (call.op) {
-    case 'get': {
-      const entry = await kv.get(call.key);
-      if (entry === undefined) return { outcome: 'ok', value: null };
-      const { modRevision, version } = entry;
-      return { outcome: 'ok', value: entry.text(), modRevision, version };
+  async transact(txn: DrillTxn): Promise<TxnCompletion> {
+    try {
+      const { revision, succeeded, results } = await this.kv.transact(parseTxnJson(txnText(txn)));
+      const sums = results.flatMap((done) => (done.type === 'added' ? [done.value.toString()] : []));
+      return { outcome: 'ok', revision, succeeded, sums };
+    } catch (error) {
+      return failureOf(error);
     }
-    case 'put': {
-      const { revision } = await kv.put(call.key, call.value);
-      return { outcome: 'ok', revision };
+  }
+
+  async scanAt(prefix: string, revision: number): Promise<Completion> {
+    try {
+      return await this.scan(prefix, revision);
+    } catch (error) {
+      return failureOf(error);
     }
-    case 'delete': {
-      const { revision, deleted } = await kv.delete(call.key);
-      return { outcome: 'ok', revision, deleted };
-    }
-    case 'scan': {
-      const entries = [];
-      for await (const entry of kv.scan({ prefix: call.prefix })) {
-        const { key, modRevision, version } = entry;
-        entries.push({ key, value: entry.text(), modRevision, version });
+  }
+
+  close(): Promise<void> {
+    return this.kv.close();
+  }
+
+  private async performOrThrow(call: DrillCall): Promise<Completion> {
+    const { kv } = this;
+    switch (call.op) {
+      case 'get': {
+        const entry = await kv.get(call.key);
+        if (entry === undefined) return { outcome: 'ok', value: null };
+        const { modRevision, version } = entry;
+        return { outcome: 'ok', value: entry.text(), modRevision, version };
       }
-      return { outcome: 'ok', entries };
+      case 'put': {
+        const { revision } = await kv.put(call.key, call.value);
+        return { outcome: 'ok', revision };
+      }
+      case 'delete': {
+        const { revision, deleted } = await kv.delete(call.key);
+        return { outcome: 'ok', revision, deleted };
+      }
+      case 'scan':
+        return this.scan(call.prefix, 0);
     }
   }
+
+  private async scan(prefix: string, revision: number): Promise<Completion> {
+    const entries = [];
+    for await (const entry of this.kv.scan({ prefix, revision })) {
+      const { key, modRevision, version } = entry;
+      entries.push({ key, value: entry.text(), modRevision, version });
+    }
+    return { outcome: 'ok', entries };
+  }
+}
+
+interface Failure {
+  readonly outcome: 'fail' | 'unknown';
+  readonly error: string;
+  readonly name?: OperationName;
+}
+
+function failureOf(error: unknown): Failure {
+  if (!(error instanceof KvdError)) throw error;
+  const { code, message, operationId } = error;
+  const failure = {
+    outcome: error.outcome === 'unknown' ? 'unknown' : 'fail',
+    error: `${code} ${message}`,
+  } as const;
+  return operationId === undefined ? failure : { ...failure, name: operationId };
 }
 
 /** A client of the replica at `address` alone. `name` must be its own: its idempotency keys begin with it. */
@@ -85,15 +133,21 @@ export class FaithfulClient implements DrillClient {
       case 'get':
         return this.read({ method: 'GET', path: pathOf(call.key) }, entryOf);
       case 'scan':
-        return this.read(
-          { method: 'GET', path: `/v1/kv?prefix=${encodeURIComponent(call.prefix)}` },
-          entriesOf,
-        );
+        return this.scanAt(call.prefix, 0);
       case 'put':
-        return this.mutate({ method: 'PUT', path: pathOf(call.key), body: call.value });
+        return this.mutate({ method: 'PUT', path: pathOf(call.key), body: call.value }, mutationOf);
       case 'delete':
-        return this.mutate({ method: 'DELETE', path: pathOf(call.key) });
+        return this.mutate({ method: 'DELETE', path: pathOf(call.key) }, mutationOf);
     }
+  }
+
+  transact(txn: DrillTxn): Promise<TxnCompletion> {
+    return this.mutate({ method: 'POST', path: '/v1/txn', body: txnText(txn) }, txnOf);
+  }
+
+  scanAt(prefix: string, revision: number): Promise<Completion> {
+    const at = revision === 0 ? '' : `&revision=${revision}`;
+    return this.read({ method: 'GET', path: `/v1/kv?prefix=${encodeURIComponent(prefix)}${at}` }, entriesOf);
   }
 
   async close(): Promise<void> {
@@ -110,33 +164,39 @@ export class FaithfulClient implements DrillClient {
   }
 
   /** Sent again, under the same key, as long as an earlier attempt may have been carried out. */
-  private async mutate(call: HttpCall): Promise<Completion> {
-    const headers = { 'Idempotency-Key': `${this.name}-${++this.mutations}` };
+  private async mutate<Done>(
+    call: HttpCall,
+    understand: (reply: HttpReply) => Done,
+  ): Promise<Done | Failure> {
+    const idempotencyKey = `${this.name}-${++this.mutations}`;
+    const headers = { 'Idempotency-Key': idempotencyKey };
     const deadlineMs = performance.now() + OPERATION_MS;
     let uncertain = false;
     for (;;) {
-      const [completion, mayHaveBeenDone] = await this.tryToMutate(call, headers);
+      const [reply, error, mayHaveBeenDone] = await this.tryToMutate(call, headers);
+      if (reply !== null) return understand(reply);
       uncertain ||= mayHaveBeenDone;
-      if (completion.outcome === 'ok') return completion;
       const isOver = performance.now() + RETRY_PAUSE_MS > deadlineMs;
-      if (!uncertain || isOver) return { ...completion, outcome: uncertain ? 'unknown' : 'fail' };
+      if (!uncertain) return { outcome: 'fail', error };
+      if (isOver) return { outcome: 'unknown', error, name: { idempotencyKey } };
       await sleep(RETRY_PAUSE_MS);
     }
   }
 
+  /** The reply of an attempt that succeeded; else why not, and whether it may have been carried out all the same. */
   private async tryToMutate(
     call: HttpCall,
     headers: Readonly<Record<string, string>>,
-  ): Promise<[Completion, boolean]> {
+  ): Promise<[HttpReply | null, string, boolean]> {
     try {
       const reply = await this.attempt(call, headers);
-      if (reply.status === 200) return [mutationOf(reply), false];
+      if (reply.status === 200) return [reply, '', false];
       // Only these say that this attempt did nothing.
       const did = reply.status !== 503 && reply.status !== 429;
-      return [{ outcome: 'fail', error: errorOf(reply) }, did];
+      return [null, errorOf(reply), did];
     } catch (error) {
       if (!(error instanceof NoReply)) throw error;
-      return [{ outcome: 'fail', error: error.message }, error.sent];
+      return [null, error.message, error.sent];
     }
   }
 
@@ -186,6 +246,13 @@ function entriesOf(reply: HttpReply): Completion {
     };
   });
   return { outcome: 'ok', entries };
+}
+
+function txnOf(reply: HttpReply): TxnCompletion {
+  const { revision, succeeded, results } = parseObject(reply.body);
+  const done: readonly Record<string, unknown>[] = Array.isArray(results) ? results : [];
+  const sums = done.flatMap(({ add }) => (typeof add === 'string' ? [add] : []));
+  return { outcome: 'ok', revision: Number(revision), succeeded: succeeded === true, sums };
 }
 
 function mutationOf(reply: HttpReply): Completion {

@@ -2,9 +2,10 @@
  * The clients of a drill at work: each does one operation after another and records what it asked and was told. Knows
  * when operations succeeded, and so how long the cluster was of no use to anybody.
  */
-import { HistoryRecorder } from '@kvd/checker';
+import { type Completion, HistoryRecorder } from '@kvd/checker';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type DrillClient, FaithfulClient, openRoamingClient } from './drill-client.js';
+import { DataLoad } from './model/data-load.js';
 import { seededRandom } from './random.js';
 import { SHARED_KEYS, Workload } from './workload.js';
 
@@ -12,8 +13,6 @@ export interface LoadOptions {
   readonly clients: number;
   readonly seed: number;
   readonly endpoints: readonly string[];
-  /** The store's revision at the beginning, which nobody but these clients changes. */
-  readonly baseRevision: number;
   /** Milliseconds since the drill began. */
   readonly now: () => number;
 }
@@ -25,6 +24,8 @@ const FAILURE_PAUSE_MS = 60;
 
 export class Load {
   readonly recorder: HistoryRecorder;
+  /** Transactions and watchers, which the recorder knows nothing of. */
+  readonly data = new DataLoad();
   readonly counts = { ok: 0, fail: 0, unknown: 0 };
   /** When each success came, ascending. */
   readonly successes: number[] = [];
@@ -37,8 +38,8 @@ export class Load {
   private stopping = false;
 
   constructor(private readonly options: LoadOptions) {
-    const { now, baseRevision, clients, seed } = options;
-    this.recorder = new HistoryRecorder({ now, baseRevision });
+    const { now, clients, seed } = options;
+    this.recorder = new HistoryRecorder({ now });
     this.lastSuccess = Array.from({ length: clients }, () => Number.NEGATIVE_INFINITY);
     this.workloads = Array.from({ length: clients }, (_, index) => {
       return new Workload(nameOf(index), clients, seededRandom(seed * 1_009 + index));
@@ -48,6 +49,7 @@ export class Load {
   /** Resolves once all clients are at work. */
   async start(): Promise<void> {
     const { clients, endpoints } = this.options;
+    await this.data.open(endpoints);
     const opening = Array.from({ length: clients }, async (_, index): Promise<DrillClient> => {
       const address = endpoints[(index >> 1) % endpoints.length] ?? '';
       const name = nameOf(index);
@@ -66,6 +68,7 @@ export class Load {
   async stop(): Promise<void> {
     this.stopping = true;
     await Promise.all(this.loops);
+    await this.data.settle();
     await Promise.all(this.clients.map((client) => client.close()));
   }
 
@@ -91,13 +94,12 @@ export class Load {
   }
 
   private async work(client: DrillClient, workload: Workload, index: number): Promise<void> {
-    const name = nameOf(index);
+    const random = seededRandom(this.options.seed * 2_003 + index);
     while (!this.stopping) {
-      const call = workload.next();
-      const id = this.recorder.invoke(name, call);
-      const completion = await client.perform(call);
-      this.recorder.complete(id, completion);
-      this.counts[completion.outcome] += 1;
+      const data = this.data.next(random);
+      const completion = await (data === null
+        ? this.operate(client, workload, index)
+        : this.data.perform(client, data));
       if (completion.outcome === 'ok') {
         const nowMs = this.options.now();
         this.successes.push(nowMs);
@@ -108,6 +110,16 @@ export class Load {
         await sleep(FAILURE_PAUSE_MS);
       }
     }
+  }
+
+  /** One operation that the checker will judge. */
+  private async operate(client: DrillClient, workload: Workload, index: number): Promise<Completion> {
+    const call = workload.next();
+    const id = this.recorder.invoke(nameOf(index), call);
+    const completion = await client.perform(call);
+    this.recorder.complete(id, completion);
+    this.counts[completion.outcome] += 1;
+    return completion;
   }
 
   private noteError(error: string): void {

@@ -4,7 +4,8 @@
  */
 import { escapeHtml, REPORT_STYLE, violationHtml } from '@kvd/checker';
 import { at, seconds } from './report-text.js';
-import type { DrillResult, FinishedDrill } from './result.js';
+import { dataLines } from './model/report.js';
+import { type DrillResult, findingsOf, type FinishedDrill } from './result.js';
 
 const WIDTH = 900;
 const CHART_HEIGHT = 140;
@@ -115,7 +116,7 @@ function injectionList({ injections }: FinishedDrill): string {
 }
 
 function verdictTable(result: FinishedDrill): string {
-  const { report, longestGap, stateHash, checks } = result;
+  const { report, data, longestGap, stateHash, checks } = result;
   const { linearizability } = report;
   const rows: [string, string][] = [
     [
@@ -125,8 +126,9 @@ function verdictTable(result: FinishedDrill): string {
     ['longest time without a success', `${Math.round(longestGap.ms)} ms, from ${at(longestGap.atMs)}`],
     ['linearizable', `${linearizability.verdict}, ${linearizability.keys} keys`],
     ['lost writes', String(report.lost.count)],
-    ['repeated operations', String(report.repeated.count)],
+    ['repeated operations', String(report.repeated.count + data.repeated)],
     ['revisions that do not fit', String(report.revisions.count)],
+    ...dataLines(data),
     ['state hash of all replicas', stateHash ?? 'they differ, or not all could be asked'],
     ...checks.map(({ name, ok, detail }): [string, string] => [name, `${ok ? 'yes' : 'NO'}: ${detail}`]),
   ];
@@ -136,12 +138,10 @@ function verdictTable(result: FinishedDrill): string {
   return `<table>${cells.join('')}</table>`;
 }
 
-function findingList({ report }: FinishedDrill): string {
-  const findings = [...report.lost.list, ...report.repeated.list, ...report.revisions.list];
+function findingList(result: FinishedDrill): string {
+  const findings = findingsOf(result);
   if (findings.length === 0) return '';
-  const items = findings
-    .slice(0, FINDINGS_SHOWN)
-    .map(({ explanation }) => `<li>${escapeHtml(explanation)}</li>`);
+  const items = findings.slice(0, FINDINGS_SHOWN).map((finding) => `<li>${escapeHtml(finding)}</li>`);
   return `<h3>What else is wrong</h3><ul>${items.join('')}</ul>`;
 }
 

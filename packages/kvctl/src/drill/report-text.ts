@@ -1,7 +1,8 @@
 /** The verdict on a drill as text for a person. Pure. */
 import { violationLines } from '@kvd/checker';
 import { styleText } from 'node:util';
-import type { DrillResult, FinishedDrill } from './result.js';
+import { dataLines } from './model/report.js';
+import { type DrillResult, findingsOf, type FinishedDrill } from './result.js';
 
 const INJECTIONS_SHOWN = 12;
 const FINDINGS_SHOWN = 5;
@@ -38,7 +39,7 @@ export function seconds(ms: number): string {
 }
 
 function lines(result: FinishedDrill): [string, string][] {
-  const { report, longestGap } = result;
+  const { report, data, longestGap } = result;
   const { operations, acknowledged, failed, unknown, linearizability } = report;
   const told: [string, string][] = [
     [
@@ -60,15 +61,11 @@ function lines(result: FinishedDrill): [string, string][] {
   const wrong = report.revisions.count;
   told.push([
     'exactly once',
-    `lost ${report.lost.count}, repeated ${report.repeated.count}, revisions ${wrong === 0 ? 'in order' : `wrong in ${wrong} places`}`,
+    `lost ${report.lost.count}, repeated ${report.repeated.count + data.repeated}, revisions ${wrong === 0 ? 'in order' : `wrong in ${wrong} places`}`,
   ]);
-  const findings = [...report.lost.list, ...report.repeated.list, ...report.revisions.list];
-  told.push(
-    ...labelled(
-      '',
-      findings.slice(0, FINDINGS_SHOWN).map((finding) => finding.explanation),
-    ),
-  );
+  told.push(...dataLines(data));
+  const findings = findingsOf(result).slice(0, FINDINGS_SHOWN);
+  told.push(...labelled('wrong', findings));
   for (const check of result.checks) {
     told.push([check.ok ? 'ok' : 'NOT OK', `${check.name}: ${check.detail}`]);
   }

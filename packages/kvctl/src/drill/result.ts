@@ -1,5 +1,6 @@
 /** What came of a drill, as its reports show it: everything that was measured and checked, and the verdict on it. */
 import type { History, HistoryReport } from '@kvd/checker';
+import type { DataReport } from './model/report.js';
 import type { Check, Injection } from './stage.js';
 
 export interface DrillSetting {
@@ -26,6 +27,8 @@ export interface FinishedDrill extends DrillSetting {
   readonly checks: readonly Check[];
   readonly history: History;
   readonly report: HistoryReport;
+  /** On transactions, counter, watchers and the cluster's own history. */
+  readonly data: DataReport;
   /** What clients that were refused were told, by code. */
   readonly errors: ReadonlyMap<string, number>;
   /** The hash of every replica's state in the end; null where they differ, or were not all there. */
@@ -41,7 +44,7 @@ export function resultLine(result: DrillResult): Record<string, unknown> {
   const { name, verdict, replicas, clients, seed, durationMs } = result;
   const setting = { drill: name, verdict, replicas, clients, seed, durationMs };
   if (result.verdict === 'skipped') return { ...setting, reason: result.reason };
-  const { report, longestGap } = result;
+  const { report, data, longestGap } = result;
   const { linearizability } = report;
   return {
     ...setting,
@@ -61,14 +64,29 @@ export function resultLine(result: DrillResult): Record<string, unknown> {
       operations: operations.map((index) => result.history.operations[index]),
     })),
     lost: report.lost.count,
-    repeated: report.repeated.count,
+    repeated: report.repeated.count + data.repeated,
     revisionsWrong: report.revisions.count,
-    findings: [...report.lost.list, ...report.repeated.list, ...report.revisions.list].map(
-      (finding) => finding.explanation,
-    ),
+    revisions: data.revision,
+    bank: { ok: isFine(data, 'bank'), ...data.bank },
+    counter: { ok: isFine(data, 'counter'), ...data.counter },
+    watchers: { ok: isFine(data, 'watchers'), list: data.watchers },
+    findings: findingsOf(result),
     stateHash: result.stateHash,
     hashesEqual: result.stateHash !== null,
     checks: result.checks,
     scratch: result.scratch,
   };
+}
+
+/** Everything that is wrong besides what cannot be ordered, for people. */
+export function findingsOf({ report, data }: FinishedDrill): string[] {
+  const { lost, repeated, revisions } = report;
+  return [
+    ...[...lost.list, ...repeated.list, ...revisions.list].map(({ explanation }) => explanation),
+    ...data.findings.map(({ about, text }) => `${about}: ${text}`),
+  ];
+}
+
+function isFine(data: DataReport, about: DataReport['findings'][number]['about']): boolean {
+  return data.findings.every((finding) => finding.about !== about);
 }

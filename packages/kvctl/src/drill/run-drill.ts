@@ -104,8 +104,7 @@ class Run {
     const { clients, seed, durationMs } = setting;
     const { dir, random, watcher } = parts;
     const now = (): number => performance.now() - this.beganMs;
-    // A template is empty, so every revision there is comes from these clients.
-    this.load = new Load({ clients, seed, endpoints: cluster.endpoints, baseRevision: 0, now });
+    this.load = new Load({ clients, seed, endpoints: cluster.endpoints, now });
     this.stage = new Stage({
       cluster,
       network,
@@ -140,6 +139,7 @@ class Run {
     if (this.closed) return;
     this.closed = true;
     if (this.progress !== null) clearInterval(this.progress);
+    await this.load.data.close();
     await this.cluster.close();
     this.network.close();
     this.drill.cleanUp?.(this.stage);
@@ -191,10 +191,12 @@ class Run {
     for (const surprise of this.cluster.surprises)
       this.stage.check('no replica ended by itself', false, surprise);
     const history = this.load.recorder.history();
+    const data = await this.load.data.judge(history.operations);
     const now = (): number => performance.now();
     const report: HistoryReport = checkHistory(history, { timeLimitMs: CHECK_MS_MAX, now });
     const { injections, checks } = this.stage;
-    const ok = report.verdict === 'ok' && checks.every((check) => check.ok) && report.acknowledged > 0;
+    const isSound = report.verdict === 'ok' && data.findings.length === 0;
+    const ok = isSound && checks.every((check) => check.ok) && report.acknowledged > 0;
     return {
       ...this.setting,
       verdict: ok ? 'passed' : 'failed',
@@ -204,6 +206,7 @@ class Run {
       checks,
       history,
       report,
+      data,
       errors: this.load.errors,
       stateHash,
       scratch: ok ? null : this.parts.dir,
@@ -269,9 +272,9 @@ class Run {
 
 /** As JSON lines, which `kvctl check` reads. */
 async function writeHistory(file: string, history: History): Promise<void> {
-  const { baseRevision = 0, operations, finals = [] } = history;
+  const { operations, finals = [] } = history;
   const stream = createWriteStream(file);
-  stream.write(`${formatHeader({ baseRevision })}\n`);
+  stream.write(`${formatHeader({})}\n`);
   for (const operation of operations) stream.write(`${formatOperation(operation)}\n`);
   for (const final of finals) stream.write(`${formatFinal(final)}\n`);
   stream.end();

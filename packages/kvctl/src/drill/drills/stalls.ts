@@ -2,6 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import path from 'node:path';
+import { connect } from '@kvd/client';
+import { AbandonedLease } from '../abandoned-lease.js';
 import type { Drill } from '../drill.js';
 import type { Stage } from '../stage.js';
 import { httpCall } from '../../http.js';
@@ -11,6 +13,10 @@ const MINUTE_MS = 60_000;
 const CALL_MS = 1_000;
 const SEEN_MS = 5_000;
 const POLL_MS = 50;
+const CONNECT_MS = 20_000;
+const OPERATION_MS = 10_000;
+/** Long enough that the clock has jumped, and been seen to, before it is over. */
+const LEASE_MS = 2_000;
 
 export const pauseLeader: Drill = {
   name: 'pause-leader',
@@ -56,7 +62,7 @@ export const slowFollower: Drill = {
 export const clockJump: Drill = {
   name: 'clock-jump',
   about:
-    "the wall clocks of the leader and of others jump by an hour, forward and back, through a preload that shifts the process's Date: no session ends early",
+    "the wall clocks of the leader and of others jump by an hour, forward and back, through a preload that shifts the process's Date: no session and no lease ends early, and a lease that is left alone ends in its time",
   replicas: 5,
   replicasMin: 3,
   goesOn: true,
@@ -70,29 +76,43 @@ export const clockJump: Drill = {
     for (const id of stage.ids) setClock(stage, id, 0);
   },
   async inflict(stage) {
-    do {
-      const leader = await stage.leader();
-      const others = stage.pick(stage.tolerated, stage.others(leader));
-      stage.inject(`the clock of replica ${leader}, the leader, jumps an hour ahead`);
-      setClock(stage, leader, HOUR_MS);
-      await seesClock(stage, leader, HOUR_MS);
-      await stage.pause(400, 900);
-      stage.inject(`the clocks of replicas ${others.join(', ')} jump two hours back`);
-      for (const id of others) setClock(stage, id, -2 * HOUR_MS);
-      await stage.pause(400, 900);
-      stage.inject(`the clock of replica ${leader} jumps back to two hours ago`);
-      setClock(stage, leader, -2 * HOUR_MS);
-      await stage.pause(400, 900);
-      stage.inject('all clocks are right again');
-      for (const id of stage.ids) setClock(stage, id, 0);
-      await stage.pause(100, 400);
-    } while (!stage.isOver);
+    const timeouts = { timeoutMs: OPERATION_MS, connectTimeoutMs: CONNECT_MS };
+    const kv = await connect({ endpoints: stage.cluster.endpoints, name: 'lease', ...timeouts });
+    try {
+      let round = 0;
+      do {
+        await jump(stage, await AbandonedLease.grant(kv, `leased/${++round}/`, LEASE_MS));
+      } while (!stage.isOver);
+    } finally {
+      await kv.close();
+    }
   },
   async examine(stage) {
     const expired = stage.load.errors.get('KVD_SESSION_EXPIRED') ?? 0;
     stage.check('no session ended early', expired === 0, `${expired} sessions expired`);
   },
 };
+
+/** All clocks go wrong and right again; the lease has to end while that of the leader says that it is two hours ago. */
+async function jump(stage: Stage, lease: AbandonedLease): Promise<void> {
+  const leader = await stage.leader();
+  const others = stage.pick(stage.tolerated, stage.others(leader));
+  stage.inject(`the clock of replica ${leader}, the leader, jumps an hour ahead`);
+  setClock(stage, leader, HOUR_MS);
+  await seesClock(stage, leader, HOUR_MS);
+  await lease.keepAlive();
+  await stage.pause(400, 900);
+  stage.inject(`the clocks of replicas ${others.join(', ')} jump two hours back`);
+  for (const id of others) setClock(stage, id, -2 * HOUR_MS);
+  await stage.pause(400, 900);
+  stage.inject(`the clock of replica ${leader} jumps back to two hours ago`);
+  setClock(stage, leader, -2 * HOUR_MS);
+  const { ok, detail } = await lease.end();
+  stage.check('no lease ends early, and each ends', ok, detail);
+  stage.inject('all clocks are right again');
+  for (const id of stage.ids) setClock(stage, id, 0);
+  await stage.pause(100, 400);
+}
 
 /** The file that tells replica `id` by how many ms its wall clock is off. */
 function clockFile(dir: string, id: number): string {
