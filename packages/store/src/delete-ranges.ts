@@ -3,12 +3,13 @@
  * disk holds in each range of a batch; apply merges that with the layers as they are by then, earlier commands of the
  * same batch included.
  */
-import type { CommandResult } from '@kvd/protocol';
+import { type CommandResult, type LeaseId, TXN_OPERATIONS_MAX } from '@kvd/protocol';
 import type { Done } from '@kvd/replica';
-import { errorResult, type RangeDelete } from './batches.js';
+import { type DecodedBatch, errorResult, type RangeDelete } from './batches.js';
 import { compareText, keyText } from './bytes.js';
 import { diskRange, overlayIn, type TextRange } from './key-range.js';
 import type { KvRecord } from './kv-record.js';
+import type { LeaseTable } from './leases.js';
 import type { OrderedStore } from './ordered-store.js';
 import { checkedPair } from './state-loader.js';
 import type { Layer } from './write-back.js';
@@ -126,4 +127,18 @@ function loadVictims(
     });
   };
   step();
+}
+
+/** Keys that the commands of a batch can take away or add, besides its range deletions. */
+export function changesMax({ commands }: DecodedBatch, leases: LeaseTable): number {
+  const keysOf = (lease: LeaseId): number => leases.get(lease)?.keys.size ?? 0;
+  let changes = commands.length * TXN_OPERATIONS_MAX;
+  for (const decoded of commands) {
+    const inner = decoded.type === 'keyed' ? decoded.inner : decoded;
+    if (inner.type !== 'plain') continue;
+    if (inner.command.type === 'lease-revoke') changes += keysOf(inner.command.lease);
+    if (inner.command.type === 'expire-leases')
+      for (const lease of inner.command.leases) changes += keysOf(lease);
+  }
+  return changes;
 }

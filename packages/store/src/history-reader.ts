@@ -36,14 +36,19 @@ import { PREFIX_BYTES, stateKey } from './state-records.js';
 /** Parts of revisions read for one page at most: what a page may cost where few events are asked for. */
 const PARTS_MAX = 4096;
 
+/** Why a read as of this revision cannot be answered: KVD_FUTURE_REVISION, KVD_COMPACTED. */
+export function refusalOf(model: StateModel, revision: Revision): KvdError | null {
+  if (revision > model.revision) {
+    const message = `revision ${revision} is asked for, this replica is at ${model.revision}`;
+    return new KvdError('KVD_FUTURE_REVISION', message);
+  }
+  return revision < model.compactRevision ? compacted(revision, model) : null;
+}
+
 /** @throws KvdError KVD_FUTURE_REVISION, KVD_COMPACTED */
-export function checkRevision(model: StateModel, revision: Revision): void {
-  if (revision > model.revision)
-    throw new KvdError(
-      'KVD_FUTURE_REVISION',
-      `revision ${revision} is asked for, this replica is at ${model.revision}`,
-    );
-  if (revision < model.compactRevision) throw compacted(revision, model);
+function checkRevision(model: StateModel, revision: Revision): void {
+  const refusal = refusalOf(model, revision);
+  if (refusal !== null) throw refusal;
 }
 
 function compacted(revision: Revision, { compactRevision }: StateModel): KvdError {

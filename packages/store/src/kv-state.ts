@@ -5,35 +5,33 @@
  * It must never write a part of a slot, and never go on after an apply that failed half way.
  */
 import type { ConfigurationAt, Slot, Value } from '@kvd/paxos';
-import {
-  type ClusterMs,
-  type CommandResult,
-  type Entry,
-  type GetRequest,
-  type HistoryPage,
-  type LeaseId,
-  type LeasesPage,
-  type LeasesRequest,
-  type Revision,
-  type RevisionEvents,
-  type ScanPage,
-  type ScanRequest,
-  TXN_OPERATIONS_MAX,
+import type {
+  ClusterMs,
+  CommandResult,
+  Entry,
+  GetRequest,
+  HistoryPage,
+  LeaseId,
+  LeasesPage,
+  LeasesRequest,
+  Revision,
+  RevisionEvents,
+  ScanPage,
+  ScanRequest,
 } from '@kvd/protocol';
 import type { Done, HistoryQuery, SnapshotInstaller, SnapshotReader, StateMachine } from '@kvd/replica';
 import { type DecodedBatch, decodeSlot, rangesOf } from './batches.js';
 import { keyText } from './bytes.js';
 import { compactPage } from './compactor.js';
-import { loadRanges, NO_RANGES, type PreparedRanges } from './delete-ranges.js';
+import { changesMax, loadRanges, NO_RANGES, type PreparedRanges } from './delete-ranges.js';
 import { asStoreError, StoreError } from './errors.js';
 import { type HistoryLayer, historyOps } from './history-buffer.js';
-import { checkRevision, entryAt, historyPage } from './history-reader.js';
+import { entryAt, historyPage } from './history-reader.js';
 import { type InstallTarget, StateInstaller } from './installer.js';
 import { entryOf } from './kv-record.js';
-import type { LeaseTable } from './leases.js';
 import { StateModel } from './model.js';
 import { type KeyRange, type OrderedStore, type StoreOp } from './ordered-store.js';
-import { scanPage } from './scan.js';
+import { scanState } from './scan.js';
 import { SerialQueue } from './serial-queue.js';
 import { StateSnapshot } from './snapshot.js';
 import { type LoadedState, loadState, scrubState, type StateRecords } from './state-loader.js';
@@ -201,19 +199,7 @@ export class KvState implements StateMachine {
   }
 
   scan(request: ScanRequest, done: Done<ScanPage>): void {
-    const { model } = this;
-    const { generation, space, revision } = model;
-    const page = (): void => {
-      const { history, writeBack } = space;
-      const layers = writeBack.layers();
-      scanPage({ store: this.store, generation, layers, history, revision }, request, (error, found) => {
-        // Compacted meanwhile: then that is why something is missing.
-        done((request.revision === 0 ? null : refusal(model, request.revision)) ?? error, found);
-      });
-    };
-    const refused = request.revision === 0 ? null : refusal(model, request.revision);
-    if (refused === null) page();
-    else this.store.defer(() => done(refused, { ...NO_PAGE, revision }));
+    scanState(this.store, this.model, request, done);
   }
 
   history(query: HistoryQuery, done: Done<HistoryPage>): void {
@@ -481,32 +467,6 @@ export class KvState implements StateMachine {
     };
     step();
   }
-}
-
-const NO_PAGE: ScanPage = { type: 'page', entries: [], count: 0, next: null, revision: 0 };
-
-/** Why a read of the past cannot be answered, if so: the reader's error. */
-function refusal(model: StateModel, revision: Revision): Error | null {
-  try {
-    checkRevision(model, revision);
-    return null;
-  } catch (error) {
-    return error as Error;
-  }
-}
-
-/** Keys that the commands of a batch can take away or add, besides its range deletions. */
-function changesMax({ commands }: DecodedBatch, leases: LeaseTable): number {
-  const keysOf = (lease: LeaseId): number => leases.get(lease)?.keys.size ?? 0;
-  let changes = commands.length * TXN_OPERATIONS_MAX;
-  for (const decoded of commands) {
-    const inner = decoded.type === 'keyed' ? decoded.inner : decoded;
-    if (inner.type !== 'plain') continue;
-    if (inner.command.type === 'lease-revoke') changes += keysOf(inner.command.lease);
-    if (inner.command.type === 'expire-leases')
-      for (const lease of inner.command.leases) changes += keysOf(lease);
-  }
-  return changes;
 }
 
 /** Stands in for the result of an openSnapshot that failed. */

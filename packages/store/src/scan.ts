@@ -22,8 +22,10 @@ import {
   supersededBy,
   versionsFrom,
 } from './history-records.js';
+import { refusalOf } from './history-reader.js';
 import { diskRange, isIn, overlayIn, type TextRange } from './key-range.js';
 import { entryOf, type KvRecord, modRevisionOf } from './kv-record.js';
+import type { StateModel } from './model.js';
 import type { OrderedStore, Pair, RangeReader } from './ordered-store.js';
 import { unseal } from './sealed.js';
 import { checkedPair } from './state-loader.js';
@@ -38,7 +40,28 @@ const READ_MAX = 50_000;
 const READS_MIN = 1024;
 const DISK_PAGE = 512;
 
-export interface ScanSource {
+/** What a scan answers. Errors: as of reads of the past, KVD_COMPACTED or KVD_FUTURE_REVISION; else the state's. */
+export function scanState(
+  store: OrderedStore,
+  model: StateModel,
+  request: ScanRequest,
+  done: Done<ScanPage>,
+): void {
+  const { generation, revision, space } = model;
+  const refusal = (): Error | null => (request.revision === 0 ? null : refusalOf(model, request.revision));
+  const refused = refusal();
+  if (refused !== null) {
+    store.defer(() => done(refused, { type: 'page', entries: [], count: 0, next: null, revision }));
+    return;
+  }
+  const { history, writeBack } = space;
+  scanPage({ store, generation, layers: writeBack.layers(), history, revision }, request, (error, page) => {
+    // Compacted meanwhile: then that is why something is missing.
+    done(refusal() ?? error, page);
+  });
+}
+
+interface ScanSource {
   readonly store: OrderedStore;
   readonly generation: number;
   /** Newest first. */
@@ -49,7 +72,7 @@ export interface ScanSource {
 }
 
 /** `request.revision` 0: as of now; else one that the state has reached and not compacted. */
-export function scanPage(source: ScanSource, request: ScanRequest, done: Done<ScanPage>): void {
+function scanPage(source: ScanSource, request: ScanRequest, done: Done<ScanPage>): void {
   const revision = request.revision === 0 ? source.revision : request.revision;
   const streams: Source[] = [presentStream(source, request, revision)];
   if (revision < source.revision) streams.push(new PastSource(source, request, revision));
