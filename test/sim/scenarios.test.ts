@@ -22,3 +22,29 @@ test('sessions do expire in the scenario that is about it', async (t) => {
   }
   t.ok(expired > 0, `${expired} answers said so`);
 });
+
+/** What the workload has to come across, by a line of the trace. */
+const REACHED: Readonly<Record<string, RegExp>> = {
+  'a watcher is told': /tells watcher \d+ .*"type":"events"/,
+  'a watcher is behind': /tells watcher \d+ .*"behind":true/,
+  'a watcher is told that it is compacted': /tells watcher \d+ .*KVD_COMPACTED/,
+  'a read is told that it is compacted': /answers client .*KVD_COMPACTED/,
+  'a transaction takes its first branch': /"type":"txn".*"succeeded":true/,
+  'a transaction takes its other branch': /"type":"txn".*"succeeded":false/,
+  'a transaction cannot be done': /KVD_NOT_AN_INTEGER/,
+  'a lease is due': /lease \d+ expired/,
+  'a lease is gone': /KVD_LEASE_NOT_FOUND/,
+  'an operation was applied': /"status":"applied"/,
+  'an operation never will be': /"status":"never"/,
+  'a late duplicate is fenced off': /KVD_FENCED/,
+};
+
+test('the workload of the data model comes across all that it is about', async (t) => {
+  const missing = new Set(Object.keys(REACHED));
+  for (let seed = 1; seed <= 20 && missing.size > 0; seed++) {
+    const { trace } = await simulate(planOf(seed, 3, 'data-model'), { trace: true });
+    for (const what of missing)
+      if (trace.some((line) => (REACHED[what] as RegExp).test(line))) missing.delete(what);
+  }
+  t.strictSame([...missing], []);
+});
