@@ -26,6 +26,7 @@ export class Load {
   readonly recorder: HistoryRecorder;
   /** Transactions and watchers, which the recorder knows nothing of. */
   readonly data = new DataLoad();
+  /** Of all operations, those of `data` too. */
   readonly counts = { ok: 0, fail: 0, unknown: 0 };
   /** When each success came, ascending. */
   readonly successes: number[] = [];
@@ -100,6 +101,7 @@ export class Load {
       const completion = await (data === null
         ? this.operate(client, workload, index)
         : this.data.perform(client, data));
+      this.counts[completion.outcome] += 1;
       if (completion.outcome === 'ok') {
         const nowMs = this.options.now();
         this.successes.push(nowMs);
@@ -118,7 +120,6 @@ export class Load {
     const id = this.recorder.invoke(nameOf(index), call);
     const completion = await client.perform(call);
     this.recorder.complete(id, completion);
-    this.counts[completion.outcome] += 1;
     return completion;
   }
 
