@@ -116,6 +116,9 @@ export class Operation {
     const task = this.task;
     switch (task.type) {
       case 'put':
+        // Field by field, not as a spread of the task: this is the hottest path there is.
+        this.command = encodeCommand({ type: 'put', origin, key: task.key, value: task.value });
+        break;
       case 'delete':
       case 'delete-range':
         this.command = encodeCommand({ ...task, origin });
@@ -138,8 +141,13 @@ export class Operation {
     const marginMs = Math.min(Math.max(leftMs * ANSWER_SHARE, ANSWER_MS_MIN), ANSWER_MS_MAX, leftMs / 2);
     const timeoutMs = Math.max(1, Math.floor(leftMs - marginMs));
     const task = this.task;
+    if (this.command !== null) return { type: 'mutate', timeoutMs, command: this.command };
+    if (task.type === 'get') {
+      const { consistency, key, revision } = task;
+      return { type: 'get', timeoutMs, consistency, key, revision };
+    }
     if (isRead(task)) return { ...task, timeoutMs };
-    this.command ??= commandOf(task);
+    this.command = commandOf(task);
     return { type: 'mutate', timeoutMs, command: this.command };
   }
 
