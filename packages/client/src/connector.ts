@@ -110,7 +110,10 @@ export class Connector {
     const refusal = codes.find((code) => code === 'KVD_WRONG_CLUSTER' || code === 'KVD_PROTOCOL_VERSION');
     const hopeless = refusal !== undefined && codes.every((code) => code === refusal);
     if (!hopeless && !isLate) return null;
-    const details = [...errors].map(([address, error]) => `${address}: ${error?.message ?? 'no answer'}`);
+    const details = [...errors].map(([address, error]) => {
+      const what = error?.message ?? 'no answer';
+      return what.startsWith(address) ? what : `${address}: ${what}`;
+    });
     const text = hopeless ? 'refused by every endpoint' : `no endpoint answered within ${timeoutMs} ms`;
     const code = hopeless ? refusal : 'KVD_UNAVAILABLE';
     return new KvdError(code, `${text} (${details.join('; ')})`, 'not-done');

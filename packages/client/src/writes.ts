@@ -59,8 +59,10 @@ export class Writes {
     if (options?.ifRevision !== undefined) {
       if (isPrefix) throw bad('ifRevision is a condition on one key');
       const compares = [compare.modRevision(key, '=', checkRevision('ifRevision', options.ifRevision))];
-      const result = await this.conditional(compares, op.delete(key), options);
-      return { revision: result.revision, deleted: 1 };
+      const { revision, results } = await this.conditional(compares, op.delete(key), options);
+      const [result] = results;
+      // Revision 0 is that of a key that is absent: then nothing is deleted.
+      return { revision, deleted: result?.type === 'deleted' ? result.deleted : 0 };
     }
     if (isPrefix) return this.deleteRange({ prefix: key.prefix }, options);
     const task = { type: 'delete', key: toBytes(key), note: noteOf(options) } as const;

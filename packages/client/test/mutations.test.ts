@@ -70,6 +70,7 @@ t.test('a condition that does not hold is an answer, and certain', async (t) => 
   t.match(await failure(kv.put('a', '1', { ifAbsent: true })), code);
   t.match(await failure(kv.put('a', '1', { ifRevision: revision + 1 })), code);
   t.match(await failure(kv.delete('b', { ifRevision: 1 })), code);
+  t.same(await kv.delete('b', { ifRevision: 0 }), { revision, deleted: 0 }, 'absent, as asked for');
   t.match(await kv.put('a', '1', { ifRevision: revision }), { revision: revision + 1 });
   t.match(await kv.put('b', '1', { ifRevision: 0 }), { revision: revision + 2 });
 });
