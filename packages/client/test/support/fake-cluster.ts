@@ -173,6 +173,10 @@ export class FakeCluster {
       this.put(operation.key, operation.value);
       return { type: 'put' };
     }
+    if (operation.type === 'delete') {
+      const { deleted } = this.delete([hex(operation.key)]);
+      return { type: 'deleted', deleted };
+    }
     if (operation.type === 'get') return { type: 'entry', entry: this.store.get(hex(operation.key)) ?? null };
     throw new Error(`a fake cluster does no ${operation.type} in a transaction`);
   }
@@ -191,7 +195,7 @@ export class FakeCluster {
     });
   }
 
-  private delete(names: readonly string[]): CommandResult {
+  private delete(names: readonly string[]): Extract<CommandResult, { type: 'deleted' }> {
     const deleted = names.filter((name) => this.store.delete(name)).length;
     if (deleted > 0) this.revision++;
     return { type: 'deleted', revision: this.revision, deleted };
