@@ -18,7 +18,7 @@ const KINDS: readonly OperationKind[] = [
   'leases',
   'watch',
 ];
-const PER_AMOUNT = 24;
+const PER_AMOUNT = 8;
 const TTL_MS_MIN = 150;
 
 /** `amount` 0: nothing at all. */
