@@ -3,7 +3,6 @@ import {
   type HistoryPage,
   type HistoryPosition,
   KvdError,
-  PAGE_ENTRIES_MAX,
   type Response,
   type ScanPage,
 } from '@kvd/protocol';
@@ -29,6 +28,9 @@ import {
   type ScanOptions,
 } from './options.js';
 import { WatchEvent } from './watch-event.js';
+
+/** Of a page of a scan. Small: while a replica makes one, everybody else there waits. */
+const SCAN_PAGE_ENTRIES = 512;
 
 /** What one revision did to the keys asked for; who did it and why is what the client said of itself. */
 export interface HistoryRevision {
@@ -94,7 +96,7 @@ export class Reads {
     const { keysOnly = false, reverse = false } = options;
     const snapshot = this.snapshot(options);
     while (left > 0 && !isEmptyRange(snapshot.range)) {
-      const limit = Math.min(left, PAGE_ENTRIES_MAX);
+      const limit = Math.min(left, SCAN_PAGE_ENTRIES);
       const page = await this.page(snapshot, options, { limit, keysOnly, countOnly: false, reverse });
       yield { entries: page.entries.map((entry) => new Entry(entry)), revision: page.revision };
       left -= page.entries.length;
