@@ -8,7 +8,7 @@ import type { Request, Response } from '@kvd/protocol';
 import type { ReplicaApi, ReplySink } from '@kvd/replica';
 import { Histogram, type HistogramConfiguration } from 'prom-client';
 
-const TYPES = ['mutate', 'get', 'scan', 'leases', 'history'] as const satisfies Request['type'][];
+const TYPES = ['mutate', 'get', 'scan', 'leases', 'history', 'members'] as const satisfies Request['type'][];
 /** `refused`: certainly nothing was done. */
 const RESULTS = ['ok', 'refused', 'unknown'] as const;
 /** Upper bounds, in seconds. */

@@ -42,6 +42,10 @@ export interface Member extends Identity {
   readonly role: MemberRole;
   /** HOST:PORT where its peers and clients reach it. */
   readonly address: string;
+  /** Of a learner: what it is to become as soon as it has caught up. */
+  readonly promoteTo?: 'voter' | 'witness';
+  /** Of a learner that is to be promoted: the member that leaves in the same step. */
+  readonly replaces?: ReplicaId;
 }
 
 /** Who votes, as a value of the log. In force alpha slots after the slot it was chosen in (S11). */

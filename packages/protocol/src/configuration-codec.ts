@@ -4,6 +4,7 @@
  *
  *     ballot              [counter, replicaId, incarnation]
  *     member              [replicaId, incarnation, role, address]          role: 0 voter, 1 learner, 2 witness
+ *                         [replicaId, incarnation, 1, address, role to be promoted to, replaced id or 0]
  *     configuration       [clusterId, alpha, replaces, [member, …], acceptQuorum]
  *     configuration at    [slot, configuration]
  *     value               [1] no-op   [2, bytes] batch   [3, configuration] configuration
@@ -114,14 +115,20 @@ export function writeConfiguration(out: MsgpackWriter, configuration: Configurat
   out.uint(alpha);
   out.uint(replaces);
   out.array(members.length);
-  for (const member of members) {
-    out.array(4);
-    out.uint(member.replicaId);
-    writeIdentifier(out, member.incarnation);
-    out.uint(ROLES.indexOf(member.role));
-    out.str(member.address, ADDRESS_BYTES_MAX);
-  }
+  for (const member of members) writeMember(out, member);
   out.uint(acceptQuorum);
+}
+
+function writeMember(out: MsgpackWriter, member: Member): void {
+  const { promoteTo } = member;
+  out.array(promoteTo === undefined ? 4 : 6);
+  out.uint(member.replicaId);
+  writeIdentifier(out, member.incarnation);
+  out.uint(ROLES.indexOf(member.role));
+  out.str(member.address, ADDRESS_BYTES_MAX);
+  if (promoteTo === undefined) return;
+  out.uint(ROLES.indexOf(promoteTo));
+  out.uint(member.replaces ?? 0);
 }
 
 export function readConfiguration(reader: MsgpackReader): Configuration {
@@ -140,16 +147,34 @@ function readMembers(reader: MsgpackReader): Member[] {
   const members: Member[] = [];
   let last = 0;
   for (let i = 0; i < length; i += 1) {
-    reader.expectArray(4, 'member');
-    const replicaId = reader.readUint('replica id', REPLICA_ID_MAX);
+    const member = readMember(reader);
+    const { replicaId } = member;
     if (replicaId <= last) reader.refuse(`members: ${replicaId} after ${last}, not ascending`);
     last = replicaId;
-    const incarnation = readIdentifier(reader, 'incarnation');
-    const role = ROLES[reader.readUint('role')] ?? reader.refuse('no such role');
-    members.push({ replicaId, incarnation, role, address: reader.readStr('address', ADDRESS_BYTES_MAX) });
+    members.push(member);
   }
   if (members.length === 0) reader.refuse('a configuration has at least one member');
   return members;
+}
+
+function readMember(reader: MsgpackReader): Member {
+  const fields = reader.readArrayHeader(6, 'member');
+  if (fields !== 4 && fields !== 6) reader.refuse(`a member has 4 or 6 fields, not ${fields}`);
+  const replicaId = reader.readUint('replica id', REPLICA_ID_MAX);
+  const incarnation = readIdentifier(reader, 'incarnation');
+  const role = ROLES[reader.readUint('role')] ?? reader.refuse('no such role');
+  const member: Member = {
+    replicaId,
+    incarnation,
+    role,
+    address: reader.readStr('address', ADDRESS_BYTES_MAX),
+  };
+  if (fields === 4) return member;
+  const promoteTo = ROLES[reader.readUint('role to be promoted to')];
+  if (role !== 'learner' || promoteTo === undefined || promoteTo === 'learner')
+    return reader.refuse('a learner is promoted to voter or witness, and nobody else is');
+  const replaces = reader.readUint('replaced id', REPLICA_ID_MAX);
+  return { ...member, promoteTo, ...(replaces > 0 && { replaces }) };
 }
 
 export function writeConfigurations(out: MsgpackWriter, configurations: readonly ConfigurationAt[]): void {

@@ -61,6 +61,8 @@ export const ERRORS = {
   KVD_LOCK_LOST: meaning(409, 1, 'not-done', false),
   /** A watcher did not take its events for too long. */
   KVD_WATCH_TOO_SLOW: meaning(410, 3, 'not-done', false),
+  /** A change of the members that would lose the quorum, or that another one stands in the way of. */
+  KVD_MEMBERS_REFUSED: meaning(409, 4, 'not-done', false),
 } as const satisfies Record<string, ErrorMeaning>;
 
 export type ErrorCode = keyof typeof ERRORS;

@@ -10,6 +10,8 @@ export { eventBytes, readNote, writeNote } from './history-codec.js';
 export * from './json.js';
 export { JsonObject, parseBase64, readArray, refuseAt } from './json-object.js';
 export * from './limits.js';
+export type * from './members.js';
+export { membersQueryJson, parseMembersReport, readMembersQuery } from './members-json.js';
 export { MsgpackReader, type ReaderPurpose } from './msgpack-reader.js';
 export { MsgpackWriter } from './msgpack-writer.js';
 export type * from './peer.js';

@@ -23,6 +23,8 @@ export const PAGE_BYTES_MAX = 1024 * 1024;
 export const PAGE_ENTRIES_MAX = 4096;
 export const ALPHA_MAX = 4096;
 export const MEMBERS_MAX = 64;
+/** Of a request about members, and of its answer. */
+export const MEMBERS_JSON_BYTES_MAX = 128 * 1024;
 export const ADDRESS_BYTES_MAX = 256;
 export const IDEMPOTENCY_KEY_BYTES_MAX = 256;
 export const MESSAGE_TEXT_BYTES_MAX = 1024;

@@ -20,14 +20,16 @@
  *     14  heard, incarnation                                              rolled-back
  *     15  forwardId, request                                              forward
  *     16  forwardId, response                                             forward-reply
- *     17  snapshotId, sequence                                            snapshot-fetch
+ *     17  snapshotId, sequence, headOnly                                  snapshot-fetch
  *     18  snapshotId, sequence, last, slot, [configuration at, …], records   snapshot-chunk
  *     19  snapshotId                                                      snapshot-gone
+ *     20  durableThrough, heldThrough, slowMs, witness, [[replicaId, incarnation], …]   report
+ *     21  slot, incarnation                                               dismissed
  *
  * Ballots, values, entries and configurations: configuration-codec.ts. Requests and responses: request-codec.ts,
  * response-codec.ts. What does not fit this table is refused with KVD_BAD_FRAME, and the link is closed.
  */
-import type { Message } from '@kvd/paxos';
+import type { Identity, Message } from '@kvd/paxos';
 import { readConfigurations, REPLICA_ID_MAX, writeConfigurations } from './configuration-codec.js';
 import { KvdError } from './errors.js';
 import { encodeHandshake } from './handshake-encoder.js';
@@ -36,12 +38,13 @@ import {
   optionalIdentifierBytes,
   readIdentifier,
   readOptionalIdentifier,
+  writeIdentifier,
 } from './identifier-codec.js';
-import { ADDRESS_BYTES_MAX, FOUNDING_BYTES_MAX, SNAPSHOT_RECORDS_BYTES_MAX } from './limits.js';
+import { ADDRESS_BYTES_MAX, FOUNDING_BYTES_MAX, MEMBERS_MAX, SNAPSHOT_RECORDS_BYTES_MAX } from './limits.js';
 import { messageBytesHint, readMessageFields, writeMessageFields } from './message-codec.js';
 import { MsgpackReader } from './msgpack-reader.js';
 import { MsgpackWriter } from './msgpack-writer.js';
-import type { PeerEnvelope, PeerHello, PeerMessage } from './peer.js';
+import type { PeerEnvelope, PeerHello, PeerMessage, Report } from './peer.js';
 import { readRequest, requestBytesHint, writeRequest } from './request-codec.js';
 import { readVersion } from './requests-codec.js';
 import { readResponse, responseBytesHint, writeResponse } from './response-codec.js';
@@ -50,6 +53,8 @@ const HELLO = 0;
 const HELLO_FIELDS = 7;
 const FIELDS_MAX = 15;
 const OVERHEAD_BYTES = 64;
+/** Members, and as many strangers. */
+const HEARS_MAX = 2 * MEMBERS_MAX;
 
 /** By number: the type and how many fields its array has, number and marker included. */
 const TYPES = [
@@ -70,9 +75,11 @@ const TYPES = [
   ['rolled-back', 4],
   ['forward', 4],
   ['forward-reply', 4],
-  ['snapshot-fetch', 4],
+  ['snapshot-fetch', 5],
   ['snapshot-chunk', 8],
   ['snapshot-gone', 3],
+  ['report', 7],
+  ['dismissed', 4],
 ] as const satisfies (readonly [PeerMessage['type'], number] | null)[];
 
 /** Below it stand the messages of the core. */
@@ -168,6 +175,7 @@ function writeFields(out: MsgpackWriter, message: PeerMessage): void {
     case 'snapshot-fetch':
       out.uint(message.snapshotId);
       out.uint(message.sequence);
+      out.bool(message.headOnly);
       return;
     case 'snapshot-chunk':
       out.uint(message.snapshotId);
@@ -180,7 +188,45 @@ function writeFields(out: MsgpackWriter, message: PeerMessage): void {
     case 'snapshot-gone':
       out.uint(message.snapshotId);
       return;
+    case 'report':
+      writeReport(out, message);
+      return;
+    case 'dismissed':
+      out.uint(message.slot);
+      writeIdentifier(out, message.incarnation);
+      return;
   }
+}
+
+function writeReport(
+  out: MsgpackWriter,
+  { durableThrough, heldThrough, slowMs, witness, hears }: Report,
+): void {
+  out.uint(durableThrough);
+  out.uint(heldThrough);
+  out.uint(slowMs);
+  out.bool(witness);
+  out.array(hears.length);
+  for (const { replicaId, incarnation } of hears) {
+    out.array(2);
+    out.uint(replicaId);
+    writeIdentifier(out, incarnation);
+  }
+}
+
+function readReport(reader: MsgpackReader): Report {
+  const durableThrough = reader.readUint('durable through');
+  const heldThrough = reader.readUint('held through');
+  const slowMs = reader.readUint('slow ms');
+  const witness = reader.readBool('witness');
+  const length = reader.readArrayHeader(HEARS_MAX, 'replicas heard');
+  const hears: Identity[] = [];
+  for (let i = 0; i < length; i += 1) {
+    reader.expectArray(2, 'identity');
+    const replicaId = reader.readUint('replica id', REPLICA_ID_MAX);
+    hears.push({ replicaId, incarnation: readIdentifier(reader, 'incarnation') });
+  }
+  return { type: 'report', durableThrough, heldThrough, slowMs, witness, hears };
 }
 
 function readFields(reader: MsgpackReader, type: PeerMessage['type']): PeerMessage {
@@ -192,7 +238,8 @@ function readFields(reader: MsgpackReader, type: PeerMessage['type']): PeerMessa
       return { type, forwardId: reader.readUint('forward id'), response: readResponse(reader) };
     case 'snapshot-fetch': {
       const snapshotId = reader.readUint('snapshot id');
-      return { type, snapshotId, sequence: reader.readUint('sequence') };
+      const sequence = reader.readUint('sequence');
+      return { type, snapshotId, sequence, headOnly: reader.readBool('head only') };
     }
     case 'snapshot-chunk': {
       const snapshotId = reader.readUint('snapshot id');
@@ -205,6 +252,12 @@ function readFields(reader: MsgpackReader, type: PeerMessage['type']): PeerMessa
     }
     case 'snapshot-gone':
       return { type, snapshotId: reader.readUint('snapshot id') };
+    case 'report':
+      return readReport(reader);
+    case 'dismissed': {
+      const slot = reader.readUint('slot');
+      return { type, slot, incarnation: readIdentifier(reader, 'incarnation') };
+    }
   }
 }
 
@@ -229,8 +282,11 @@ function bytesHint(message: PeerMessage): number {
       return OVERHEAD_BYTES + responseBytesHint(message.response);
     case 'snapshot-chunk':
       return OVERHEAD_BYTES + message.records.length + message.configurations.length * ADDRESS_BYTES_MAX;
+    case 'report':
+      return OVERHEAD_BYTES + message.hears.length * OVERHEAD_BYTES;
     case 'snapshot-fetch':
     case 'snapshot-gone':
+    case 'dismissed':
       return OVERHEAD_BYTES;
   }
 }

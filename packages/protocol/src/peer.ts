@@ -5,6 +5,7 @@
 import type {
   ClusterId,
   ConfigurationAt,
+  Identity,
   Incarnation,
   MarkerNumber,
   Message,
@@ -45,6 +46,8 @@ export interface SnapshotFetch {
   readonly type: 'snapshot-fetch';
   readonly snapshotId: number;
   readonly sequence: number;
+  /** By a witness: only how far the sender's log is cut, and the configurations that belong there. (W2) */
+  readonly headOnly: boolean;
 }
 
 /** The state after `slot`, in chunks numbered from 0. Each chunk repeats the header. */
@@ -66,7 +69,38 @@ export interface SnapshotGone {
   readonly snapshotId: number;
 }
 
-export type PeerMessage = Message | Forward | ForwardReply | SnapshotFetch | SnapshotChunk | SnapshotGone;
+/** How a replica does: to the leader, or to all where it knows none; and from the leader to all. (docs/MEMBERSHIP.md) */
+export interface Report {
+  readonly type: 'report';
+  /** Its log durably holds every chosen value through it, but for what it cut behind a durable state. */
+  readonly durableThrough: Slot;
+  /** From an established leader: through it every data voter holds everything durably (W1). 0 otherwise. */
+  readonly heldThrough: Slot;
+  /** How long a synced write takes it these days, from when it is wanted, in milliseconds. */
+  readonly slowMs: number;
+  /** It keeps no state: it may be a witness, and nothing else. */
+  readonly witness: boolean;
+  /** Whom it is connected with. */
+  readonly hears: readonly Identity[];
+}
+
+/** To a replica that was removed, once it is no longer needed: the configuration of `slot` is the one without it. */
+export interface Dismissed {
+  readonly type: 'dismissed';
+  readonly slot: Slot;
+  /** Whom it is meant for: a directory that is gone meanwhile is not its successor. */
+  readonly incarnation: Incarnation;
+}
+
+export type PeerMessage =
+  | Message
+  | Forward
+  | ForwardReply
+  | SnapshotFetch
+  | SnapshotChunk
+  | SnapshotGone
+  | Report
+  | Dismissed;
 
 /** A peer message as received: `marker` is the sender's last durable marker (S5). */
 export interface PeerEnvelope {

@@ -6,13 +6,21 @@
  *                [3, timeoutMs, consistency, from, to, limit, keysOnly, countOnly, revision, reverse]   scan
  *                [4, timeoutMs, consistency, lease, after]                                 leases
  *                [5, timeoutMs, consistency, from, to, position, limit]                    history
+ *                [6, timeoutMs, JSON]                                                      members (members-json.ts)
  *     consistency: 0 linearizable, 1 stale
  *
  * All refusals are by the reader's purpose; byte arrays are views on the input.
  */
 import { decodeCommand } from './command-codec.js';
 import { readPosition, writePosition } from './history-codec.js';
-import { KEY_BYTES_MAX, RANGE_END_BYTES_MAX, REQUEST_BYTES_MAX, TIMEOUT_MS_MAX } from './limits.js';
+import {
+  KEY_BYTES_MAX,
+  MEMBERS_JSON_BYTES_MAX,
+  RANGE_END_BYTES_MAX,
+  REQUEST_BYTES_MAX,
+  TIMEOUT_MS_MAX,
+} from './limits.js';
+import { membersQueryJson, parseMembersQuery } from './members-json.js';
 import type { MsgpackReader } from './msgpack-reader.js';
 import type { MsgpackWriter } from './msgpack-writer.js';
 import type { Consistency, Request } from './requests.js';
@@ -22,6 +30,7 @@ const GET = 2;
 const SCAN = 3;
 const LEASES = 4;
 const HISTORY = 5;
+const MEMBERS = 6;
 const FIELDS_MAX = 10;
 
 const OVERHEAD_BYTES = 64;
@@ -73,6 +82,12 @@ export function writeRequest(out: MsgpackWriter, request: Request): void {
       writePosition(out, request.start);
       out.uint(request.limit);
       return;
+    case 'members':
+      out.array(3);
+      out.uint(MEMBERS);
+      out.uint(request.timeoutMs);
+      out.str(JSON.stringify(membersQueryJson(request)), MEMBERS_JSON_BYTES_MAX);
+      return;
   }
 }
 
@@ -107,6 +122,11 @@ export function readRequest(reader: MsgpackReader): Request {
     const to = reader.readBin('to', RANGE_END_BYTES_MAX);
     const start = readPosition(reader);
     return { type: 'history', timeoutMs, consistency, from, to, start, limit: reader.readUint('limit') };
+  }
+  if (type === MEMBERS && length === 3) {
+    const timeoutMs = readTimeout(reader);
+    const text = reader.readStr('members request', MEMBERS_JSON_BYTES_MAX);
+    return { type: 'members', timeoutMs, ...parseMembersQuery(text) };
   }
   return reader.refuse(`no request has type ${type} and ${length} fields`);
 }

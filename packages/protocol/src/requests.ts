@@ -5,6 +5,7 @@
 import type { ClusterId, ReplicaId } from '@kvd/paxos';
 import type { CommandResult, Entry, LeaseId, Revision, SessionId } from './commands.js';
 import type { ErrorCode, Outcome } from './errors.js';
+import type { MembersQuery, MembersReport } from './members.js';
 
 export type Consistency = 'linearizable' | 'stale';
 
@@ -71,7 +72,19 @@ export interface HistoryRequest {
   readonly limit: number;
 }
 
-export type Request = MutateRequest | GetRequest | ScanRequest | LeasesRequest | HistoryRequest;
+/** Who the members are, and how they do; with a change, after it. Answered by the leader. (members.ts) */
+export interface MembersRequest extends MembersQuery {
+  readonly type: 'members';
+  readonly timeoutMs: number;
+}
+
+export type Request =
+  | MutateRequest
+  | GetRequest
+  | ScanRequest
+  | LeasesRequest
+  | HistoryRequest
+  | MembersRequest;
 
 export type Response =
   | { readonly type: 'result'; readonly result: CommandResult }
@@ -79,6 +92,7 @@ export type Response =
   | ScanPage
   | LeasesPage
   | HistoryPage
+  | { readonly type: 'members'; readonly report: MembersReport }
   | { readonly type: 'error'; readonly code: ErrorCode; readonly message: string; readonly outcome: Outcome };
 
 export interface ScanPage {

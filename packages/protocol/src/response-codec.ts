@@ -7,6 +7,7 @@
  *                [4, code, message, outcome]           outcome: 0 not-done, 1 unknown      error
  *                [5, [[lease, ttlMs, remainingMs, [key, …]], …], more, revision]           leases
  *                [6, [revision, …], position or nil, revision, compactRevision]            history (history-codec.ts)
+ *                [7, JSON]                                                                 members (members-json.ts)
  *
  * Entries: entry-codec.ts. All refusals are by the reader's purpose; byte arrays are views on the input.
  */
@@ -23,9 +24,11 @@ import {
   KEY_BYTES_MAX,
   LEASE_KEYS_MAX,
   LEASE_PAGE_MAX,
+  MEMBERS_JSON_BYTES_MAX,
   MESSAGE_TEXT_BYTES_MAX,
   PAGE_ENTRIES_MAX,
 } from './limits.js';
+import { parseMembersReport } from './members-json.js';
 import type { MsgpackReader } from './msgpack-reader.js';
 import type { MsgpackWriter } from './msgpack-writer.js';
 import type { Entry } from './commands.js';
@@ -38,6 +41,7 @@ const PAGE = 3;
 const ERROR = 4;
 const LEASES = 5;
 const HISTORY = 6;
+const MEMBERS = 7;
 
 const OVERHEAD_BYTES = 64;
 
@@ -65,6 +69,11 @@ export function writeResponse(out: MsgpackWriter, response: Response): void {
       out.uint(HISTORY);
       writeHistory(out, response);
       return;
+    case 'members':
+      out.array(2);
+      out.uint(MEMBERS);
+      out.str(JSON.stringify(response.report), MEMBERS_JSON_BYTES_MAX);
+      return;
     case 'error':
       out.array(4);
       out.uint(ERROR);
@@ -86,6 +95,10 @@ export function readResponse(reader: MsgpackReader): Response {
   if (type === PAGE && length === 5) return readPage(reader);
   if (type === LEASES && length === 4) return readLeases(reader);
   if (type === HISTORY && length === 5) return readHistory(reader);
+  if (type === MEMBERS && length === 2) {
+    const text = reader.readStr('members report', MEMBERS_JSON_BYTES_MAX);
+    return { type: 'members', report: parseMembersReport(text) };
+  }
   if (type === ERROR && length === 4) {
     const code = readErrorCode(reader);
     const message = reader.readStr('message', MESSAGE_TEXT_BYTES_MAX);
@@ -114,6 +127,8 @@ export function responseBytesHint(response: Response): number {
     }
     case 'history':
       return historyBytesHint(response);
+    case 'members':
+      return MEMBERS_JSON_BYTES_MAX;
     case 'error':
       return OVERHEAD_BYTES;
   }

@@ -349,7 +349,15 @@ export const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
   { weight: 6, arbitrary: message },
   { weight: 1, arbitrary: record({ type: ofType('forward'), forwardId: uint, request }) },
   { weight: 1, arbitrary: record({ type: ofType('forward-reply'), forwardId: uint, response }) },
-  { weight: 1, arbitrary: record({ type: ofType('snapshot-fetch'), snapshotId: uint, sequence: uint }) },
+  {
+    weight: 1,
+    arbitrary: record({
+      type: ofType('snapshot-fetch'),
+      snapshotId: uint,
+      sequence: uint,
+      headOnly: fc.boolean(),
+    }),
+  },
   {
     weight: 1,
     arbitrary: record({
@@ -363,6 +371,18 @@ export const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: record({ type: ofType('snapshot-gone'), snapshotId: uint }) },
+  {
+    weight: 1,
+    arbitrary: record({
+      type: ofType('report'),
+      durableThrough: uint,
+      heldThrough: uint,
+      slowMs: uint,
+      witness: fc.boolean(),
+      hears: fc.array(record({ replicaId: id, incarnation: identifier }), { maxLength: 9 }),
+    }),
+  },
+  { weight: 1, arbitrary: record({ type: ofType('dismissed'), slot: uint, incarnation: identifier }) },
 );
 
 export const clientHello = record({

@@ -120,7 +120,7 @@ t.test('the numbers of the messages between replicas', async (t) => {
     { type: 'rolled-back', heard: 1, incarnation: ballot.incarnation },
     { type: 'forward', forwardId: 1, request: { type: 'mutate', timeoutMs: 1, command: putCommand } },
     { type: 'forward-reply', forwardId: 1, response: { type: 'result', result: { type: 'done' } } },
-    { type: 'snapshot-fetch', snapshotId: 0, sequence: 0 },
+    { type: 'snapshot-fetch', snapshotId: 0, sequence: 0, headOnly: false },
     {
       type: 'snapshot-chunk',
       snapshotId: 1,
@@ -131,6 +131,8 @@ t.test('the numbers of the messages between replicas', async (t) => {
       records: utf8(''),
     },
     { type: 'snapshot-gone', snapshotId: 1 },
+    { type: 'report', durableThrough: 0, heldThrough: 0, slowMs: 0, witness: false, hears: [] },
+    { type: 'dismissed', slot: 1, incarnation: 'a'.repeat(32) },
   ];
   for (const message of messages) {
     t.equal(documented.get(message.type), encodePeerMessage(0, message)[1], message.type);

@@ -18,9 +18,27 @@ export interface WatchSink {
   tell(watchId: number, message: WatchMessage): void;
 }
 
+export interface FoundingReplica {
+  readonly id: ReplicaId;
+  /** Where it is reached, as this start was told. */
+  readonly address: string;
+  /** As was written down when the directory was formatted; absent: the same. */
+  readonly written?: string;
+  /** Absent: a voter. */
+  readonly role?: 'voter' | 'witness';
+}
+
 export interface ReplicaOptions {
   /** The founding members, sorted by id; null when this replica joins a cluster that others founded. */
-  readonly founding: readonly { readonly id: ReplicaId; readonly address: string }[] | null;
+  readonly founding: readonly FoundingReplica[] | null;
+  /** Whom to ask while no configuration is known: for who joins. */
+  readonly contacts?: readonly { readonly id: ReplicaId; readonly address: string }[];
+  /** Counts at founding only; 0: a majority. */
+  readonly acceptQuorum?: number;
+  /** May a leader give a member that lost its disk its new incarnation by itself? */
+  readonly readmit?: 'auto' | 'manual';
+  /** Its directory keeps no state: it may be a witness, and nothing else. */
+  readonly witness?: boolean;
   /** Proposed as the cluster's id when this replica founds it. */
   readonly newClusterId: ClusterId;
   /** False once a directory was set aside: never takes part in a founding. */
@@ -102,7 +120,9 @@ export type ReplicaFailure =
   /** Writing or reading the state failed; the replica goes on voting and rebuilds the state by itself. */
   | { readonly kind: 'state'; readonly error: Error }
   /** A peer has heard a newer write from this directory than it holds: it counts as lost (S5). */
-  | { readonly kind: 'rolled-back' };
+  | { readonly kind: 'rolled-back' }
+  /** The configuration of `slot` is without this replica, and it is no longer needed: it is to stop. */
+  | { readonly kind: 'removed'; readonly slot: Slot };
 
 /**
  * The replica as its owner uses it; class Replica implements it together with TransportHandler. Every call is
@@ -121,6 +141,8 @@ export interface ReplicaApi {
   /** The sink is gone: end its watches. */
   forgetWatches(sink: WatchSink): void;
   status(): ReplicaStatus;
+  /** What its owner measures: how long a synced write takes these days, in ms, stalls of the process included. */
+  slowMs: number;
   /** Chaos: drop what the role holds in memory; it hears nothing until restoreRole, which rebuilds it from disk. */
   killRole(role: PaxosRole): void;
   restoreRole(role: PaxosRole): void;

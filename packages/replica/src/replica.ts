@@ -52,6 +52,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   readonly connected = new Map<ReplicaId, { identity: Identity; address: string; links: number }>();
   readonly down = new Set<PaxosRole>();
   stopped = false;
+  slowMs = 0;
   readonly keeper: StateKeeper;
   readonly watches: WatchHub;
   private readonly batcher: Batcher;
@@ -296,6 +297,9 @@ export class Replica implements ReplicaApi, TransportHandler {
       case 'snapshot-chunk':
       case 'snapshot-gone':
         this.keeper.onPeerMessage(from.replicaId, message);
+        return;
+      case 'report':
+      case 'dismissed':
         return;
       default:
         this.keeper.onPeerMessage(from.replicaId, message);

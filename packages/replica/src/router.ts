@@ -76,7 +76,7 @@ export class Router {
       return;
     }
     const { request } = pending;
-    if (request.type !== 'mutate' && request.consistency === 'stale') handler.readStale(pending);
+    if ('consistency' in request && request.consistency === 'stale') handler.readStale(pending);
     else if (handler.isLeading()) handler.lead(pending);
     else if (pending.forwarded)
       pending.fail('KVD_UNAVAILABLE', `replica ${this.self.replicaId} does not lead`);

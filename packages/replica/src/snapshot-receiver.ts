@@ -34,6 +34,8 @@ export class SnapshotReceiver {
     private readonly resendTicks: number,
     private readonly patienceTicks: number,
     private readonly handler: SnapshotReceiverHandler,
+    /** A witness: it wants no state, only what its log needs to go on. (W2) */
+    private readonly headOnly: boolean,
   ) {}
 
   get active(): boolean {
@@ -124,6 +126,6 @@ export class SnapshotReceiver {
 
   private ask(receiving: Receiving): void {
     const { from, snapshotId, sequence } = receiving;
-    this.handler.send(from, { type: 'snapshot-fetch', snapshotId, sequence });
+    this.handler.send(from, { type: 'snapshot-fetch', snapshotId, sequence, headOnly: this.headOnly });
   }
 }

@@ -86,12 +86,18 @@ export class StateKeeper {
       // A reload ends what reads the state; otherwise what cannot be given to others is no good here either.
       if (!this.reloading && !this.learnerDown) this.onFailure(error);
     });
-    this.receiver = new SnapshotReceiver(state, this.ticks(options.electionTimeoutMs), patience, {
-      send,
-      beforeInstall: (slot) => this.beforeInstall(slot),
-      onInstalled: (slot, configurations) => this.onInstalled(slot, configurations),
-      onAborted: (reason, whileInstalling) => this.onAborted(reason, whileInstalling),
-    });
+    this.receiver = new SnapshotReceiver(
+      state,
+      this.ticks(options.electionTimeoutMs),
+      patience,
+      {
+        send,
+        beforeInstall: (slot) => this.beforeInstall(slot),
+        onInstalled: (slot, configurations) => this.onInstalled(slot, configurations),
+        onAborted: (reason, whileInstalling) => this.onAborted(reason, whileInstalling),
+      },
+      options.witness ?? false,
+    );
   }
 
   /** Crashed between the two halves of an installation: the state is the snapshot's, the log not yet cut. (S10) */

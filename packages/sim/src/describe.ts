@@ -41,6 +41,10 @@ export function describeMessage(message: PeerMessage): string {
       return `snapshot ${message.snapshotId} at slot ${message.slot}, chunk ${message.sequence}${message.last ? ', the last' : ''}`;
     case 'snapshot-gone':
       return `snapshot ${message.snapshotId} is gone`;
+    case 'report':
+      return `report durable ${message.durableThrough} held ${message.heldThrough} hears ${message.hears.map(({ replicaId }) => replicaId).join(' ')}`;
+    case 'dismissed':
+      return `dismissed by the configuration of slot ${message.slot}`;
   }
 }
 

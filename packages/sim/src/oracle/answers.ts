@@ -18,7 +18,7 @@ import type { Reference } from '../reference/reference.js';
 import type { PlainEntry, PlainEvent, PlainRevision } from '../reference/versions.js';
 import { safety } from '../violation.js';
 
-type Read = Exclude<Request, { type: 'mutate' }>;
+type Read = Exclude<Request, { type: 'mutate' | 'members' }>;
 type Refused = Extract<Response, { type: 'error' }>;
 
 /** @param floor a revision that was known to somebody before the read began */
