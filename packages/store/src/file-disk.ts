@@ -53,7 +53,7 @@ export async function openDirectory(path: string, request: DirectoryRequest): Pr
   }
 }
 
-class FileDisk implements DirectoryDisk {
+export class FileDisk implements DirectoryDisk {
   readonly name: string;
 
   constructor(name: string) {
@@ -144,7 +144,8 @@ export function levelOptions(part: StorePart): LevelStoreOptions {
   return { ...STORE_OPTIONS[part], createIfMissing: false };
 }
 
-function makeDirectory(path: string): void {
+/** With its parents, each synced into the one that names it. */
+export function makeDirectory(path: string): void {
   if (existsSync(path)) return;
   makeDirectory(dirname(path));
   mkdirSync(path, { recursive: true });

@@ -1,4 +1,5 @@
 /** @kvd/store: a replica's data directory, its log and its key-value state, on LevelDB and in memory. */
+export { BackupError, type BackupErrorKind } from './backup-errors.js';
 export { type DirectoryRequest, type OpenedDirectory } from './directory.js';
 export { DirectoryError, type DirectoryErrorKind, StoreError, type StoreErrorKind } from './errors.js';
 export { openDirectory } from './file-disk.js';
@@ -6,3 +7,10 @@ export { DEFAULT_STATE_OPTIONS, KvState, type KvStateOptions } from './kv-state.
 export { OrderedLogStore } from './log-store.js';
 export { createMemoryLog, createMemoryState, MemoryDisk, openMemoryDirectory } from './memory-disk.js';
 export { MemoryContent, MemoryStore, type Schedule, scheduleMicrotask } from './memory-store.js';
+export {
+  type SeededCluster,
+  seedDirectories,
+  type SeedMember,
+  type SeedRequest,
+} from './seed-directories.js';
+export { DEFAULT_REVISION_STEP, SLOT_STEP } from './seed-state.js';

@@ -83,7 +83,7 @@ export class StateSnapshot implements SnapshotReader {
       } catch (error) {
         return this.fail(error, done);
       }
-      const encoded = encodeRecord(pair);
+      const encoded = encodeRecord(pair[0].subarray(PREFIX_BYTES), pair[1]);
       size += encoded.length;
       this.count += 1;
       parts.push(encoded);
@@ -149,6 +149,18 @@ export function decodeChunk(chunk: Uint8Array): SnapshotItem[] {
   return items;
 }
 
+/** The bytes of an item, as decodeChunk reads them. */
+export function encodeItem(item: SnapshotItem): Buffer {
+  switch (item.type) {
+    case 'head':
+      return encodeHead(item.head);
+    case 'record':
+      return encodeRecord(item.key, item.record);
+    case 'end':
+      return encodeEnd(item.records);
+  }
+}
+
 function encodeHead(head: StateHead): Buffer {
   writer.begin();
   writeHead(writer, head);
@@ -159,14 +171,13 @@ function encodeHead(head: StateHead): Buffer {
   return Buffer.concat([bytes, body]);
 }
 
-function encodeRecord([key, record]: Pair): Buffer {
-  const logical = key.length - PREFIX_BYTES;
-  const bytes = Buffer.allocUnsafe(RECORD_HEADER_BYTES + logical + record.length);
+function encodeRecord(logical: Buffer, record: Buffer): Buffer {
+  const bytes = Buffer.allocUnsafe(RECORD_HEADER_BYTES + logical.length + record.length);
   bytes.writeUInt8(RECORD, 0);
-  bytes.writeUInt16BE(logical, 1);
+  bytes.writeUInt16BE(logical.length, 1);
   bytes.writeUInt32BE(record.length, 3);
-  key.copy(bytes, RECORD_HEADER_BYTES, PREFIX_BYTES);
-  record.copy(bytes, RECORD_HEADER_BYTES + logical);
+  logical.copy(bytes, RECORD_HEADER_BYTES);
+  record.copy(bytes, RECORD_HEADER_BYTES + logical.length);
   return bytes;
 }
 

@@ -1,0 +1,100 @@
+/**
+ * The state that a new cluster begins with, made of a snapshot of an old one: a stream of chunks in, a stream of chunks
+ * out (snapshot.ts). What a user's key holds stays as it was; what says *where in a history* it stands is moved on.
+ *
+ * - The **slot** is that of the new log. Sessions and leases are named by the log position of their opening, so the new
+ *   log has to go on above every position that the old cluster may still hand out.
+ * - The **revision** is stepped up, and everything below is compacted, for the old cluster may have gone on after the
+ *   snapshot was taken: one of its later revisions must not be mistaken for one of ours. Whoever resumes with a revision
+ *   of the old cluster gets KVD_COMPACTED, and never another history without a word.
+ * - The **history** is left out: nothing of it could be read.
+ * - Sessions, idempotency keys and leases stay, with the time that each has left: cluster time stands still from the
+ *   snapshot until the new cluster has a leader.
+ */
+import type { ConfigurationAt, Slot } from '@kvd/paxos';
+import { BackupError } from './backup-errors.js';
+import { Hash64 } from './content-hash.js';
+import { damaged } from './errors.js';
+import { unseal } from './sealed.js';
+import { decodeChunk, encodeItem, type SnapshotItem } from './snapshot.js';
+import { KIND_REVISION, KIND_VERSION, type StateHead } from './state-records.js';
+
+/** How far a new cluster's revisions are above those of the state that it was made of. */
+export const DEFAULT_REVISION_STEP = 1_000_000_000;
+/** The same of slots. */
+export const SLOT_STEP = 1_000_000_000;
+/** Log positions are slots times 65,536: this leaves the new cluster as many slots as there are up to here. */
+const SLOT_MAX = 2 ** 36;
+
+export interface StateSeed {
+  /** Of the new cluster's log. */
+  readonly slot: Slot;
+  readonly configurations: readonly ConfigurationAt[];
+  readonly revisionStep: number;
+}
+
+export class SeededState {
+  /** Of the snapshot, as it came; null: it has not come yet. */
+  source: StateHead | null = null;
+  /** As the new cluster has it. */
+  head: StateHead | null = null;
+  private arrived = 0;
+  private records = 0;
+
+  constructor(private readonly seed: StateSeed) {}
+
+  /** @throws StoreError damaged, BackupError bad-request when there is no room above the snapshot */
+  turn(chunk: Uint8Array): Buffer {
+    const parts: Buffer[] = [];
+    for (const item of decodeChunk(chunk)) {
+      const turned = this.turnItem(item);
+      if (turned !== null) parts.push(encodeItem(turned));
+    }
+    return Buffer.concat(parts);
+  }
+
+  private turnItem(item: SnapshotItem): SnapshotItem | null {
+    switch (item.type) {
+      case 'head':
+        this.source = item.head;
+        this.head = seededHead(item.head, this.seed);
+        return { type: 'head', head: this.head };
+      case 'record':
+        this.arrived += 1;
+        if (isHistory(item.key)) {
+          // Nobody will look at it again, but a source with a flipped bit is not to be believed in anything.
+          unseal(item.key, item.record);
+          return null;
+        }
+        this.records += 1;
+        return item;
+      case 'end':
+        if (item.records !== this.arrived)
+          throw damaged(`${item.records} records were sent, ${this.arrived} arrived`);
+        return { type: 'end', records: this.records };
+    }
+  }
+}
+
+/** Is it a record of what was, and not of what is? */
+export function isHistory(logical: Buffer): boolean {
+  const kind = logical[0];
+  return kind === KIND_VERSION || kind === KIND_REVISION;
+}
+
+/** The head without its history: nothing below its own revision can be read. */
+export function withoutHistory(head: StateHead): StateHead {
+  const { revision } = head;
+  const kept = { compactedThrough: revision, records: 0, hash: new Hash64() };
+  return { ...head, compactRevision: revision, kept };
+}
+
+function seededHead(source: StateHead, { slot, configurations, revisionStep }: StateSeed): StateHead {
+  const refuse = (why: string): BackupError => new BackupError('bad-request', why);
+  if (slot < source.appliedThrough || slot > SLOT_MAX)
+    throw refuse(`the new log cannot begin at slot ${slot}: the state is of slot ${source.appliedThrough}`);
+  const revision = source.revision + revisionStep;
+  if (!Number.isSafeInteger(revisionStep) || revisionStep < 1 || !Number.isSafeInteger(revision))
+    throw refuse(`there is no revision ${revisionStep} above ${source.revision}`);
+  return withoutHistory({ ...source, appliedThrough: slot, revision, configurations });
+}
