@@ -23,6 +23,7 @@ const EXIT_OF: Readonly<Record<DirectoryErrorKind, ExitCode>> = {
   'newer-format': EXIT.directory,
   'founding-differs': EXIT.badUsage,
   'founding-missing': EXIT.badUsage,
+  removed: EXIT.removed,
   io: EXIT.storage,
 };
 

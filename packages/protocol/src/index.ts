@@ -5,7 +5,7 @@ export { type CommandPeek, isRetrySafe, peekCommand } from './command-types.js';
 export type * from './commands.js';
 export * from './configuration-codec.js';
 export * from './errors.js';
-export { foundingMembers } from './founding.js';
+export { foundingMembers, WITNESS_SUFFIX } from './founding.js';
 export { eventBytes, readNote, writeNote } from './history-codec.js';
 export * from './json.js';
 export { JsonObject, parseBase64, readArray, refuseAt } from './json-object.js';

@@ -43,8 +43,8 @@ export const TIMEOUT_MS_MAX = 3_600_000;
 export const CLIENT_NAME_BYTES_MAX = 256;
 /** More of them in one ws message, and the connection is closed. */
 export const INVALID_REQUESTS_PER_FRAME_MAX = 256;
-/** `ID=HOST:PORT,…` of the founding members. */
-export const FOUNDING_BYTES_MAX = MEMBERS_MAX * (ADDRESS_BYTES_MAX + 12);
+/** `ID=HOST:PORT/witness,…` of the founding members. */
+export const FOUNDING_BYTES_MAX = MEMBERS_MAX * (ADDRESS_BYTES_MAX + 20);
 /** Records of one snapshot chunk: a page and the one record that was too large for it. */
 export const SNAPSHOT_RECORDS_BYTES_MAX = PAGE_BYTES_MAX + REQUEST_BYTES_MAX;
 /** Compares, and operations of a branch, of one transaction. */

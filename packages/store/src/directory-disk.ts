@@ -11,7 +11,8 @@ export type StorePart = 'log' | 'state';
 /**
  * log/ and state/ are stores, `acknowledged` is the side file, `identity.json` the identity, `set-aside` holds what was
  * damaged, `formatting` is there while a format is under way, `state-condemned` and
- * `log-condemned` say why the state is to be dropped or all is to be set aside, `state-dropped` is the state dropped last.
+ * `log-condemned` say why the state is to be dropped or all is to be set aside, `removed` that the replica is no member any
+ * more, `state-dropped` is the state dropped last.
  */
 export type Part =
   | StorePart
@@ -21,6 +22,7 @@ export type Part =
   | 'formatting'
   | 'state-condemned'
   | 'log-condemned'
+  | 'removed'
   | 'state-dropped';
 
 /** What the verification found; a null reason: all is well. */

@@ -20,7 +20,10 @@ import { formatStateOps, freshState, type LoadedState, loadState } from './state
 
 export interface DirectoryRequest {
   readonly replicaId: ReplicaId;
-  /** `ID=HOST:PORT,…` of the founding members, needed when the directory is formatted; null: as written down. */
+  /**
+   * `ID=HOST:PORT,…` of the founding members, needed when the directory is formatted; null: as written down. Empty: when
+   * it is formatted, it joins a cluster that others founded, and never founds one; later, as written down.
+   */
   readonly founding: string | null;
   readonly state?: KvStateOptions;
 }
@@ -44,6 +47,8 @@ export interface OpenedDirectory {
   condemnState(reason: string): void;
   /** The next start sets everything aside: the log forgot what it once said (S5). Synced. */
   condemnLog(reason: string): void;
+  /** This replica was removed: from now on the directory opens no more, and says `message` instead. Synced. */
+  noteRemoved(message: string): void;
   /** Gives back (false) or takes again (true) the room of the reserve file. Throws when there is no room. */
   setReserve(held: boolean): void;
   close(): Promise<void>;
@@ -100,7 +105,8 @@ async function takeStock(start: Start): Promise<DirectoryIdentity | null> {
     try {
       const identity = decodeIdentity(text);
       checkOwner(disk, start.request, identity);
-      start.founding ??= identity.founding;
+      refuseIfRemoved(disk);
+      if (!start.founding) start.founding = identity.founding;
       start.clusterId = identity.clusterId;
       const condemned = disk.readText('log-condemned');
       if (disk.exists('log') && condemned === null) return identity;
@@ -110,6 +116,7 @@ async function takeStock(start: Start): Promise<DirectoryIdentity | null> {
       reason = error.message;
     }
   }
+  refuseIfRemoved(disk);
   await refuseIfLocked(disk);
   moveAside(start, 'log-lost', reason);
   return null;
@@ -124,6 +131,12 @@ async function refuseIfLocked(disk: DirectoryDisk): Promise<void> {
   if (disk.exists('log')) await disk.verify(['log']);
 }
 
+/** Who was removed disturbs nobody, not even as a directory that was formatted anew. */
+function refuseIfRemoved(disk: DirectoryDisk): void {
+  const message = disk.readText('removed');
+  if (message !== null) throw new DirectoryError('removed', message);
+}
+
 /** Foreign directories are refused, not set aside: they are somebody's. */
 function checkOwner(disk: DirectoryDisk, request: DirectoryRequest, identity: DirectoryIdentity): void {
   if (identity.format !== FORMAT_VERSION) {
@@ -134,8 +147,12 @@ function checkOwner(disk: DirectoryDisk, request: DirectoryRequest, identity: Di
     const message = `${disk.name} belongs to replica ${identity.replicaId}, this is replica ${request.replicaId}`;
     throw new DirectoryError('foreign', message);
   }
-  if (request.founding !== null && foundingMembers(request.founding) !== foundingMembers(identity.founding)) {
-    const message = `the founding members written down in ${disk.name} are '${identity.founding}', given are '${request.founding}'`;
+  if (request.founding && foundingMembers(request.founding) !== foundingMembers(identity.founding)) {
+    const written =
+      identity.founding === ''
+        ? `${disk.name} joined a cluster that others founded`
+        : `the founding members written down in ${disk.name} are '${identity.founding}'`;
+    const message = `${written}, given are '${request.founding}'`;
     throw new DirectoryError('founding-differs', message);
   }
 }
@@ -146,7 +163,7 @@ async function format(start: Start): Promise<OpenedDirectory> {
   if (founding === null) {
     throw new DirectoryError('founding-missing', `${disk.name} is new: the founding members must be given`);
   }
-  const mayFound = !disk.exists('set-aside');
+  const mayFound = founding !== '' && !disk.exists('set-aside');
   const { replicaId } = start.request;
   const incarnation = disk.newIncarnation();
   const identity = { format: FORMAT_VERSION, replicaId, incarnation, clusterId, founding, mayFound };
@@ -262,6 +279,7 @@ function assemble(start: Start, identity: DirectoryIdentity, parts: Parts, isNew
     },
     condemnState: (reason) => disk.writeText('state-condemned', reason),
     condemnLog: (reason) => disk.writeText('log-condemned', reason),
+    noteRemoved: (message) => disk.writeText('removed', message),
     setReserve: (held) => disk.setReserve(held),
     async close() {
       await promised<void>((done) => log.close(done));

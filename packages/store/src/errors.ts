@@ -23,7 +23,8 @@ export class StoreError extends KvdError {
 /**
  * `foreign`: it belongs to another replica or cluster. `locked`: another process has it open. `founding-differs`,
  * `founding-missing`: the list of founding members is not the one written down, or was needed and not given.
- * `newer-format`: written by a later version of kvd. `io`: the file system refused.
+ * `newer-format`: written by a later version of kvd. `removed`: its replica was removed from the cluster. `io`: the file
+ * system refused.
  */
 export type DirectoryErrorKind =
   | 'foreign'
@@ -31,6 +32,7 @@ export type DirectoryErrorKind =
   | 'founding-differs'
   | 'founding-missing'
   | 'newer-format'
+  | 'removed'
   | 'io';
 
 /** A data directory that cannot be used. Nothing in it was changed. */

@@ -14,7 +14,7 @@ export interface DirectoryIdentity extends Identity {
   readonly clusterId: ClusterId;
   /** `ID=HOST:PORT,…` sorted by id, as given when the directory was formatted; empty: joined a founded cluster. */
   readonly founding: string;
-  /** False once a directory was set aside. */
+  /** False once a directory was set aside, and for who joined. */
   readonly mayFound: boolean;
 }
 

@@ -185,6 +185,53 @@ test('the directory of another replica, another founding or a newer format is re
   t.equal(empty.kind, 'founding-missing');
 });
 
+test('a directory that joins a cluster founds none, whatever list is given later', async (t) => {
+  const path = join(scratch(t), 'joined');
+  const opened = await openDirectory(path, { replicaId: 4, founding: '' });
+  t.match(opened, { isNew: true, mayFound: false, foundingList: '' });
+  await opened.close();
+  for (const founding of ['', null]) {
+    const again = await openDirectory(path, { replicaId: 4, founding });
+    t.match(again, { isNew: false, mayFound: false, foundingList: '' });
+    t.equal(again.identity.incarnation, opened.identity.incarnation);
+    await again.close();
+  }
+  const founder = await refused(openDirectory(path, { replicaId: 4, founding: '4=127.0.0.1:4' }));
+  t.equal(founder.kind, 'founding-differs');
+  t.match(founder.message, /joined a cluster that others founded, given are '4=127\.0\.0\.1:4'/);
+
+  const founded = await used(t);
+  const joins = await openDirectory(founded.path, { replicaId: 1, founding: '' });
+  t.match(joins, { mayFound: true, foundingList: FOUNDING }, 'a founding member stays one');
+  await joins.close();
+  rmSync(join(founded.path, 'log', 'CURRENT'));
+  const lost = await openDirectory(founded.path, { replicaId: 1, founding: '' });
+  t.match(lost, { isNew: true, mayFound: false, foundingList: FOUNDING });
+  await lost.close();
+});
+
+test('the role of a founding member is part of the founding, its address is not', async (t) => {
+  const path = join(scratch(t), 'd');
+  const founding = '1=a:1,2=b:2,3=c:3/witness';
+  await (await openDirectory(path, { replicaId: 1, founding })).close();
+  await (await openDirectory(path, { replicaId: 1, founding: '1=x:1,2=y:2,3=z:3/witness' })).close();
+  const differs = await refused(openDirectory(path, { replicaId: 1, founding: '1=a:1,2=b:2,3=c:3' }));
+  t.equal(differs.kind, 'founding-differs');
+});
+
+test('the directory of a replica that was removed opens no more, damaged or not', async (t) => {
+  const { path } = await used(t);
+  const opened = await openDirectory(path, REQUEST);
+  opened.noteRemoved('replica 1 was removed from the cluster (configuration of slot 17)');
+  await opened.close();
+  const removed = /^replica 1 was removed from the cluster \(configuration of slot 17\)$/;
+  t.match(await refused(openDirectory(path, REQUEST)), { kind: 'removed', message: removed });
+  t.equal((await refused(openDirectory(path, { ...REQUEST, replicaId: 2 }))).kind, 'foreign');
+  rmSync(join(path, 'log'), { recursive: true });
+  t.match(await refused(openDirectory(path, REQUEST)), { kind: 'removed', message: removed });
+  t.notOk(existsSync(join(path, 'set-aside')));
+});
+
 const LOG_DAMAGES: Record<string, (path: string) => void> = {
   'a byte flipped in the middle of its LevelDB log file': (path) => {
     const file = fileOf(path, 'log', /\.log$/);
