@@ -7,7 +7,7 @@ import type { Identity } from '@kvd/paxos';
 import { decodePeerHello, encodePeerHello, KvdError, type PeerHello } from '@kvd/protocol';
 import type { WebSocket } from 'ws';
 import type { ConnectionWatch, Watched } from './connection-watch.js';
-import { checkPeerHello } from './peer-handshake.js';
+import { checkPeerHello, type Refusal } from './peer-handshake.js';
 import type { PeerLimits } from './peer-limits.js';
 import { asBytes, CLOSE, type CloseCode, closeReason } from './ws-conventions.js';
 
@@ -16,6 +16,8 @@ export interface PeerInletHost {
   readonly limits: PeerLimits;
   readonly watch: ConnectionWatch;
   hello(): PeerHello;
+  /** The peer's hello is in order; why it is refused all the same, or null. */
+  admit(peer: Identity): Refusal | null;
   /** The handshake is done. */
   onEstablished(inlet: PeerInlet, peer: Identity, address: string): void;
   /** Throws KVD_BAD_FRAME on bytes that are none. */
@@ -92,16 +94,17 @@ export class PeerInlet {
 
   private onHello(theirs: PeerHello): void {
     const ours = this.host.hello();
-    const refusal = checkPeerHello(ours, theirs, null);
+    const peer = { replicaId: theirs.replicaId, incarnation: theirs.incarnation };
+    const refusal = checkPeerHello(ours, theirs, null) ?? this.host.admit(peer);
     if (refusal !== null) {
       this.refuse(refusal.code, refusal.reason);
       return;
     }
     clearTimeout(this.deadline);
     this.theirs = theirs;
-    this.peer = { replicaId: theirs.replicaId, incarnation: theirs.incarnation };
+    this.peer = peer;
     this.ws.send(encodePeerHello(ours));
-    this.host.onEstablished(this, this.peer, theirs.address);
+    this.host.onEstablished(this, peer, theirs.address);
   }
 
   private refuse(code: CloseCode, reason: string): void {

@@ -13,6 +13,8 @@ export interface PeerLimits extends WatchLimits {
   readonly bufferedBytesMax: number;
   /** Connections from peers at once, those in their handshake included. */
   readonly incomingMax: number;
+  /** Of these, connections from replicas that are no peers, or second ones with a peer's id. */
+  readonly strangersMax: number;
   /** A line that would repeat itself is logged once in so long. */
   readonly logIntervalMs: number;
 }
@@ -26,6 +28,7 @@ export const DEFAULT_PEER_LIMITS: PeerLimits = {
   stableMs: 1_000,
   bufferedBytesMax: 64 * MIB,
   incomingMax: 256,
+  strangersMax: 16,
   logIntervalMs: 10_000,
   tickMs: 500,
   pingAfterMs: 500,

@@ -96,14 +96,17 @@ export class PeerLink {
   }
 
   /** The peer has just dialled us: it is there, so a pause before the next attempt would be wasted. */
-  peerCameIn(peer: Identity): void {
-    if (this.state.phase === 'waiting') {
-      clearTimeout(this.state.timer);
+  peerCameIn(peer: Identity, address: string): void {
+    const { state } = this;
+    if (state.phase === 'waiting') {
+      clearTimeout(state.timer);
       this.state = this.dial();
-    } else if (this.state.phase === 'up' && this.state.peer.incarnation !== peer.incarnation) {
-      // What we are connected to is no longer that replica.
-      this.state.ws.terminate();
+      return;
     }
+    if (state.phase !== 'up' || state.peer.incarnation === peer.incarnation) return;
+    // At our address it is the successor of what we are connected to. Elsewhere it is a second process of that id, and no
+    // reason to leave the first.
+    if (address === this.address) state.ws.terminate();
   }
 
   /** From now on we demand this cluster. */

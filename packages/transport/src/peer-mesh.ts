@@ -1,13 +1,15 @@
 /**
  * The network among replicas: a PeerLink to every peer for sending, a PeerInlet from each for receiving, and what the
- * replica is told of them. One replica counts once: of several connections from the same id the newest is the one.
+ * replica is told of them. Whoever connects is heard, listed as a peer or not, but only so many who are not: which
+ * replica is a member, and which of two with the same id, is for the replica to judge. Of several connections from the
+ * same incarnation the newest is the one.
  *
  * It may lose messages (a link down, too much waiting) and never reorders those of a connection. It never interprets a
  * message.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { ClusterId, Identity, ReplicaId } from '@kvd/paxos';
+import type { ClusterId, Identity, Incarnation, ReplicaId } from '@kvd/paxos';
 import { PEER_FRAME_BYTES_MAX, PROTOCOL_VERSION } from '@kvd/protocol';
 import type { Random, Trace, Transport, TransportHandler } from '@kvd/replica';
 import { WebSocketServer } from 'ws';
@@ -16,6 +18,7 @@ import { LogLimiter } from './log-limiter.js';
 import { PeerInlet, type PeerInletHost } from './peer-inlet.js';
 import { DEFAULT_PEER_LIMITS, type PeerLimits } from './peer-limits.js';
 import { PeerLink, type PeerLinkHost, type PeerLinkStats } from './peer-link.js';
+import type { Refusal } from './peer-handshake.js';
 import { CLOSE, refuseUpgrade, serverOptions } from './ws-conventions.js';
 
 export interface PeerMeshOptions {
@@ -39,10 +42,12 @@ export interface PeerStats extends PeerLinkStats {
   readonly address: string;
   /** Is it connected to us? */
   readonly incoming: boolean;
-  /** On its present connection to us. */
+  /** On its present connections to us. */
   readonly framesReceived: number;
   readonly bytesReceived: number;
 }
+
+const NONE: ReadonlyMap<Incarnation, PeerInlet> = new Map();
 
 export class PeerMesh implements Transport {
   private readonly limits: PeerLimits;
@@ -50,9 +55,9 @@ export class PeerMesh implements Transport {
   private readonly watch: ConnectionWatch;
   private readonly logLimiter: LogLimiter;
   private readonly links = new Map<ReplicaId, PeerLink>();
-  /** All connections made to us, and of each peer the one that counts. */
+  /** All connections made to us, and of each incarnation the one that counts. */
   private readonly inlets = new Set<PeerInlet>();
-  private readonly established = new Map<ReplicaId, PeerInlet>();
+  private readonly established = new Map<ReplicaId, Map<Incarnation, PeerInlet>>();
   private readonly host: PeerLinkHost & PeerInletHost;
   private clusterId: ClusterId;
   private closed = false;
@@ -106,14 +111,14 @@ export class PeerMesh implements Transport {
 
   stats(): PeerStats[] {
     return [...this.links].map(([id, link]) => {
-      const inlet = this.established.get(id);
+      const inlets = [...this.inletsOf(id).values()];
       return {
         id,
         address: link.address,
         ...link.stats(),
-        incoming: inlet !== undefined,
-        framesReceived: inlet?.framesReceived ?? 0,
-        bytesReceived: inlet?.bytesReceived ?? 0,
+        incoming: inlets.length > 0,
+        framesReceived: inlets.reduce((sum, inlet) => sum + inlet.framesReceived, 0),
+        bytesReceived: inlets.reduce((sum, inlet) => sum + inlet.bytesReceived, 0),
       };
     });
   }
@@ -142,6 +147,7 @@ export class PeerMesh implements Transport {
         address,
         founding,
       }),
+      admit: (peer) => this.admit(peer),
       onEstablished: (inlet, peer, peerAddress) => this.onEstablished(inlet, peer, peerAddress),
       onFrame: (peer, bytes) => handler.onPeerFrame(peer, bytes),
       onClosed: (inlet) => this.onInletClosed(inlet),
@@ -154,27 +160,53 @@ export class PeerMesh implements Transport {
     };
   }
 
+  private inletsOf(id: ReplicaId): ReadonlyMap<Incarnation, PeerInlet> {
+    return this.established.get(id) ?? NONE;
+  }
+
+  /** A replica that wipes itself again and again, or is no peer of ours, must not use up the room of those that are. */
+  private admit(peer: Identity): Refusal | null {
+    const ofItsId = this.inletsOf(peer.replicaId);
+    const isFirst = this.links.has(peer.replicaId) && ofItsId.size === 0;
+    if (isFirst || ofItsId.has(peer.incarnation) || this.strangers < this.limits.strangersMax) return null;
+    const reason = `replica ${peer.replicaId} is one stranger too many; ${this.limits.strangersMax} are connected`;
+    return { code: CLOSE.tooManyStrangers, reason };
+  }
+
+  /** Connections from ids that are no peers, and those beyond the first of one that is. */
+  private get strangers(): number {
+    let count = 0;
+    for (const [id, inlets] of this.established) count += inlets.size - (this.links.has(id) ? 1 : 0);
+    return count;
+  }
+
   private onEstablished(inlet: PeerInlet, peer: Identity, address: string): void {
-    const before = this.established.get(peer.replicaId);
-    this.established.set(peer.replicaId, inlet);
-    if (before !== undefined && before.peer !== null) {
-      if (before.peer.incarnation !== peer.incarnation) {
-        const { incarnation } = before.peer;
-        const fields = { peer: peer.replicaId, before: incarnation, now: peer.incarnation };
-        this.host.log('warn', 'peer-other-incarnation', `${peer.replicaId}`, fields);
-      }
+    const { replicaId, incarnation } = peer;
+    const ofItsId = this.established.get(replicaId) ?? new Map<Incarnation, PeerInlet>();
+    this.established.set(replicaId, ofItsId);
+    const before = ofItsId.get(incarnation);
+    const others = [...ofItsId.keys()].filter((other) => other !== incarnation);
+    ofItsId.set(incarnation, inlet);
+    if (others.length > 0) {
+      const fields = { peer: replicaId, address, incarnation, others };
+      this.host.log('warn', 'peer-other-incarnation', `${replicaId}`, fields);
+    }
+    if (before !== undefined) {
       before.close(CLOSE.replaced, 'a newer connection of this replica took its place');
-      this.options.handler.onPeerDisconnected(before.peer);
+      this.options.handler.onPeerDisconnected(peer);
     }
     this.options.handler.onPeerConnected(peer, address);
-    this.links.get(peer.replicaId)?.peerCameIn(peer);
+    this.links.get(replicaId)?.peerCameIn(peer, address);
   }
 
   private onInletClosed(inlet: PeerInlet): void {
     this.inlets.delete(inlet);
     const { peer } = inlet;
-    if (peer === null || this.established.get(peer.replicaId) !== inlet) return;
-    this.established.delete(peer.replicaId);
+    if (peer === null) return;
+    const ofItsId = this.established.get(peer.replicaId);
+    if (ofItsId?.get(peer.incarnation) !== inlet) return;
+    ofItsId.delete(peer.incarnation);
+    if (ofItsId.size === 0) this.established.delete(peer.replicaId);
     if (!this.closed) this.options.handler.onPeerDisconnected(peer);
   }
 }

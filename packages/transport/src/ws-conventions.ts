@@ -17,6 +17,7 @@ export const CLOSE = {
   badFrame: 4005,
   replaced: 4006,
   handshakeTimeout: 4007,
+  tooManyStrangers: 4008,
 } as const;
 
 export type CloseCode = (typeof CLOSE)[keyof typeof CLOSE];

@@ -135,11 +135,11 @@ export const incarnation = (digit: string): string => digit.repeat(32);
 /** What a replica's handler was told: `+2` connected, `-2` disconnected, and the frames. */
 export class Told {
   readonly links: string[] = [];
-  readonly frames: { readonly from: number; readonly bytes: Uint8Array }[] = [];
+  readonly frames: { readonly from: number; readonly incarnation: string; readonly bytes: Uint8Array }[] = [];
 
   onPeerFrame(from: Identity, bytes: Uint8Array): void {
     if (bytes[0] === 0xff) throw new KvdError('KVD_BAD_FRAME', 'garbage');
-    this.frames.push({ from: from.replicaId, bytes });
+    this.frames.push({ from: from.replicaId, incarnation: from.incarnation, bytes });
   }
 
   onPeerConnected(from: Identity): void {

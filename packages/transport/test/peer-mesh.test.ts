@@ -30,6 +30,13 @@ const stats = (node: Node) => {
   return peer;
 };
 
+/** A connection on which `bytes` is the first message. */
+async function stranger(t: Test, node: Node, bytes: Uint8Array): Promise<Stranger> {
+  const opened = await Stranger.open(t, `ws://${node.address}/peer`);
+  opened.ws.send(bytes);
+  return opened;
+}
+
 /** A peer with id 2 that shakes hands and then does what the test wants. */
 async function fakePeer(t: Test, onConnection: (ws: WebSocket) => void) {
   const server = new WebSocketServer({ noServer: true });
@@ -231,20 +238,73 @@ test('a peer that dials us is dialled at once, whatever pause was left', async (
   t.pass('ten minutes before its time');
 });
 
-test('the newest connection of a replica takes the place of an older one', async (t) => {
+test('the newest connection of an incarnation takes the place of an older one', async (t) => {
   const node = await startNode(t, 1);
-  const first = await Stranger.open(t, `ws://${node.address}/peer`);
-  first.ws.send(hello(2));
+  const first = await stranger(t, node, hello(2));
   await until('the first is in', () => node.told.links.length === 1);
-  const second = await Stranger.open(t, `ws://${node.address}/peer`);
-  second.ws.send(hello(2, { incarnation: incarnation('b') }));
+  const second = await stranger(t, node, hello(2));
   t.equal((await first.ended()).code, 4006);
-  t.strictSame(node.told.links, ['+22', '-22', '+2b']);
-  t.equal(node.log.named('peer-other-incarnation').length, 1);
+  t.strictSame(node.told.links, ['+22', '-22', '+22']);
   first.ws.terminate();
   second.ws.close();
   await until('the second is out', () => node.told.links.length === 4);
-  t.equal(node.told.links[3], '-2b');
+  t.equal(node.told.links[3], '-22');
+});
+
+test('two processes with the same id are connected at once, and both are heard', async (t) => {
+  const [a, b] = await pair(t);
+  const elsewhere = await startNode(t, 2, { identity: { replicaId: 2, incarnation: incarnation('b') } });
+  elsewhere.mesh.setPeers(peersOf(a));
+  await until('a knows of both', () => a.told.links.length === 2);
+  t.strictSame(a.told.links, ['+22', '+2b']);
+  t.equal(a.log.named('peer-other-incarnation').length, 1);
+  await until('each can send to it', () => stats(b).connected && stats(elsewhere).connected);
+  b.mesh.send(1, Uint8Array.of(1));
+  elsewhere.mesh.send(1, Uint8Array.of(2));
+  await until('a has both frames', () => a.told.frames.length === 2);
+  t.strictSame(a.told.frames.map((frame) => frame.incarnation).sort(), [incarnation('2'), incarnation('b')]);
+  t.match(stats(a), { incoming: true, framesReceived: 2, connected: true }, 'the one link is left alone');
+  a.mesh.send(2, Uint8Array.of(3));
+  await until('it goes where setPeers said', () => b.told.frames.length === 1);
+  t.equal(elsewhere.told.frames.length, 0);
+
+  elsewhere.mesh.close();
+  await until('the second is gone', () => a.told.links.includes('-2b'));
+  t.strictSame(a.told.links, ['+22', '+2b', '-2b'], 'and the first is not');
+});
+
+test('a peer that was named with another address is dialled there', async (t) => {
+  const [a, b] = await pair(t);
+  const moved = await startNode(t, 2, { identity: { replicaId: 2, incarnation: incarnation('b') } });
+  a.mesh.setPeers(peersOf(a, moved));
+  await until('the old connection is left', () => b.told.links.includes('-11'));
+  await until('the new one stands', () => stats(a).connected);
+  t.equal(stats(a).address, moved.address);
+  a.mesh.send(2, Uint8Array.of(7));
+  await until('it arrives there', () => moved.told.frames.length === 1);
+  t.equal(b.told.frames.length, 0);
+});
+
+test('strangers are heard, but only so many; peers always', async (t) => {
+  const node = await startNode(t, 1, { limits: { strangersMax: 2 } });
+  node.mesh.setPeers([{ id: 2, address: '127.0.0.1:1' }]);
+  const fourth = await stranger(t, node, hello(4));
+  await until('one is in', () => node.told.links.length === 1);
+  await stranger(t, node, hello(5));
+  await until('both are in', () => node.told.links.length === 2);
+  const reason = /is one stranger too many; 2 are connected/;
+  t.match(await (await stranger(t, node, hello(6))).ended(), { code: 4008, reason });
+  await stranger(t, node, hello(2));
+  await until('a peer is in', () => node.told.links.length === 3);
+  const second = hello(2, { incarnation: incarnation('b') });
+  t.match(await (await stranger(t, node, second)).ended(), { code: 4008, reason }, 'a second one of its id');
+  await stranger(t, node, hello(5));
+  await until('a stranger that comes again is let in', () => node.told.links.length === 5);
+  t.strictSame(node.told.links, ['+44', '+55', '+22', '-55', '+55']);
+  fourth.ws.close();
+  await until('one is out', () => node.told.links.length === 6);
+  await stranger(t, node, second);
+  await until('there is room again', () => node.told.links.includes('+2b'));
 });
 
 test('a peer that does not read costs a bounded amount of memory; what is too much is dropped', async (t) => {
