@@ -22,6 +22,7 @@ import { Context, DEFAULT_TIMEOUT_MS, type GlobalArgs } from './context.js';
 import { addData } from './data-cli.js';
 import { addDrills } from './drill/cli.js';
 import { EXIT, type ExitCode, usage } from './errors.js';
+import { addMembers } from './member-cli.js';
 import { dataDir } from './paths.js';
 
 const TIMEOUT_MS_MAX = 3_600_000;
@@ -128,6 +129,7 @@ export function makeCli(
     });
   addData(cli, doing);
   addScripts(cli, doing);
+  addMembers(cli, doing);
   addChaos(cli, doing);
   addCluster(cli, doing, extraFlags);
   addDrills(cli, doing);

@@ -15,11 +15,13 @@ export function httpCall(
   path: string,
   timeoutMs: number,
   body?: unknown,
+  moreHeaders: Readonly<Record<string, string>> = {},
 ): Promise<HttpAnswer> {
   return new Promise((resolve, reject) => {
     const text = body === undefined ? '' : JSON.stringify(body);
-    const headers =
+    const ofBody =
       text === '' ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
+    const headers = { ...ofBody, ...moreHeaders };
     const signal = AbortSignal.timeout(timeoutMs);
     const onError = (error: Error) =>
       reject(signal.aborted ? new Error(`${address} did not answer within ${timeoutMs} ms`) : error);
