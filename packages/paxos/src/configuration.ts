@@ -140,27 +140,23 @@ export class ConfigurationHistory {
     this.list = [...list, ...this.list.filter((entry) => entry.slot > through)];
   }
 
+  /** The configuration in force at `slot`, and those chosen after it. */
+  from(slot: Slot): Configuration[] {
+    const current = this.at(slot);
+    const first = this.list.findIndex(({ configuration }) => configuration === current);
+    return first < 0 ? [] : this.list.slice(first).map(({ configuration }) => configuration);
+  }
+
   /** Every replica that any configuration in force at `slot` or later names, ascending; learners included. */
   replicasFrom(slot: Slot): ReplicaId[] {
     const ids = new Set<ReplicaId>();
-    const current = this.at(slot);
-    let counting = false;
-    for (const { configuration } of this.list) {
-      counting ||= configuration === current;
-      if (counting) for (const member of configuration.members) ids.add(member.replicaId);
-    }
+    for (const { members } of this.from(slot)) for (const { replicaId } of members) ids.add(replicaId);
     return [...ids].sort((a, b) => a - b);
   }
 
   /** Does a configuration in force at `slot` or later name this identity as a voter? */
   isVoterFrom(slot: Slot, identity: Identity): boolean {
-    const current = this.at(slot);
-    let counting = false;
-    for (const { configuration } of this.list) {
-      counting ||= configuration === current;
-      if (counting && isVoterOf(configuration, identity)) return true;
-    }
-    return false;
+    return this.from(slot).some((configuration) => isVoterOf(configuration, identity));
   }
 
   /** Does any known configuration name this incarnation of the replica? */

@@ -10,6 +10,8 @@ import type { ClusterId, Identity, ReplicaId } from './types.js';
 export interface FoundingMember {
   readonly id: ReplicaId;
   readonly address: string;
+  /** Absent: a voter. */
+  readonly role?: 'voter' | 'witness';
 }
 
 export interface NodeOptions {
@@ -20,8 +22,11 @@ export interface NodeOptions {
   readonly newClusterId: ClusterId;
   /** False once a directory was set aside: such a replica takes no part in a founding. */
   readonly mayFound: boolean;
-  /** Counts at founding only. */
+  /** Count at founding only. */
   readonly alpha: number;
+  readonly acceptQuorum?: number;
+  /** Who else may know something, besides those that the configuration names: asked while there is no leader. */
+  readonly contacts?: () => readonly ReplicaId[];
   readonly timing: Timing;
   /** Slots that new values may be in flight in at once; never more than alpha. */
   readonly inFlightSlots: number;

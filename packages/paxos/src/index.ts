@@ -3,6 +3,7 @@ export * from './configuration.js';
 export type * from './context.js';
 export type * from './election.js';
 export * from './invariant.js';
+export * from './membership.js';
 export type * from './messages.js';
 export * from './node.js';
 export { type Envelope, type FetchRequest, withoutRole } from './outbox.js';

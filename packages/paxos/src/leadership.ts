@@ -79,6 +79,10 @@ export class Leadership {
     );
   }
 
+  get proposedThrough(): Slot {
+    return this.nextSlot - 1;
+  }
+
   get proposing(): number {
     return this.inFlight.size;
   }
@@ -287,19 +291,19 @@ export class Leadership {
   }
 
   private foundingValue(): Value {
-    const { founding, newClusterId, alpha } = this.context.options;
+    const { founding, newClusterId, alpha, acceptQuorum = 0 } = this.context.options;
     const votes = this.promises.votes();
-    const members = founding.map(({ id, address }) => {
+    const members = founding.map(({ id, address, role = 'voter' }) => {
       const incarnation = votes.get(id);
       invariant(incarnation !== undefined, 'S11', `founding without a promise of replica ${id}`);
-      return { replicaId: id, incarnation, role: 'voter' as const, address };
+      return { replicaId: id, incarnation, role, address };
     });
     const configuration: Configuration = {
       clusterId: newClusterId,
       alpha,
       replaces: 0,
       members,
-      acceptQuorum: 0,
+      acceptQuorum,
     };
     return { type: 'configuration', configuration };
   }

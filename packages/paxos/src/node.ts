@@ -205,6 +205,11 @@ export class PaxosNode {
     return this.proposer?.leadership?.established ?? false;
   }
 
+  /** The last slot that this leader proposed in; chosenThrough when nothing is under way. */
+  get proposedThrough(): Slot {
+    return Math.max(this.proposer?.leadership?.proposedThrough ?? 0, this.chosenThrough);
+  }
+
   /** Counts the rounds that a quorum confirmed in this leadership; the cluster's clock moves with it. */
   get confirmedRound(): number {
     return this.proposer?.leadership?.reads.confirmed ?? 0;
@@ -322,7 +327,7 @@ export class PaxosNode {
     this.lonelyTicks = this.election.leader === 0 ? this.lonelyTicks + 1 : 0;
     if (this.lonelyTicks < this.options.timing.electionTicks) return;
     this.lonelyTicks = 0;
-    const peers = this.peers();
+    const peers = [...new Set([...this.peers(), ...(this.options.contacts?.() ?? [])])];
     const peer = peers[Math.floor(this.options.random() * peers.length)];
     if (peer !== undefined) this.context.learner?.fetchFrom(peer);
   }
@@ -431,10 +436,13 @@ export class PaxosNode {
     this.out.persistCut(through);
   }
 
-  /** An incarnation that no configuration names gets no vote; it is told how far we know, so that it learns why. */
+  /**
+   * Who does not vote on what is to come gets no promise: an incarnation that is not named, a learner, one that was
+   * removed. It is told how far we know, so that it learns why.
+   */
   private informsStranger(from: Identity): boolean {
-    if (!this.history.founded || this.history.names(from)) return false;
     const { chosenThrough } = this;
+    if (!this.history.founded || this.history.isVoterFrom(chosenThrough + 1, from)) return false;
     this.out.sendNow([from.replicaId], { type: 'chosen', entries: [], chosenThrough });
     return true;
   }

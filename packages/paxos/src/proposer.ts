@@ -53,12 +53,13 @@ export class Proposer {
     if (!learner) return false;
     const configuration = history.at(learner.chosenThrough + 1);
     if (configuration) return memberOf(configuration, options.identity)?.role === 'voter';
-    return options.mayFound && options.founding.some((member) => member.id === this.self.replicaId);
+    const founder = options.founding.find((member) => member.id === this.self.replicaId);
+    return options.mayFound && founder !== undefined && founder.role !== 'witness';
   }
 
   tick(): void {
     const { election } = this.context;
-    if (this.state.phase !== 'idle' && !this.mayLead) this.retreat();
+    if (this.state.phase !== 'idle' && !this.mayLead) this.stepAside();
     if (this.state.phase === 'leading') {
       if (!this.state.leadership.tick()) this.retreat();
       return;
@@ -160,6 +161,12 @@ export class Proposer {
     if (to !== null) this.context.out.sendNow([to], { type: 'take-over', ballot: leadership.ballot });
     this.abandon();
     this.context.election.yieldTo();
+  }
+
+  /** No voter any more: whoever leads next need not wait until that is noticed. */
+  private stepAside(): void {
+    if (this.leadership && this.context.learner) this.transferTo(null);
+    else this.retreat();
   }
 
   /** Stop whatever is under way and try again after a random while. */

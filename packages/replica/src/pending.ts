@@ -37,6 +37,14 @@ export class Pending {
     return this.request.type !== 'mutate' || isRetrySafe(this.request.command);
   }
 
+  /** May it leave something behind? */
+  private get changes(): boolean {
+    const { request } = this;
+    return (
+      request.type === 'mutate' || (request.type === 'members' && request.change !== null && !request.plan)
+    );
+  }
+
   reply(response: Response): void {
     if (this.answered) return;
     this.forget();
@@ -52,7 +60,7 @@ export class Pending {
 
   /** An error that is not the state machine's own answer. */
   fail(code: ErrorCode, message: string): void {
-    if (this.request.type === 'mutate' && this.entered && ERRORS[code].outcome === 'not-done') {
+    if (this.changes && this.entered && ERRORS[code].outcome === 'not-done') {
       this.reply(errorResponse('KVD_OUTCOME_UNKNOWN', `${message}; an earlier attempt may have been done`));
     } else {
       this.reply(errorResponse(code, message));
@@ -61,7 +69,7 @@ export class Pending {
 
   /** Time is up. */
   expire(): void {
-    if (this.request.type !== 'mutate') this.fail('KVD_TIMEOUT', 'no quorum answered the read in time');
+    if (!this.changes) this.fail('KVD_TIMEOUT', 'no quorum answered the read in time');
     else if (this.entered)
       this.fail('KVD_OUTCOME_UNKNOWN', 'not answered in time; it may have been done, or may yet');
     else this.fail('KVD_UNAVAILABLE', 'no leader took the request in time; nothing was done');

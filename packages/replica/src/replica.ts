@@ -3,16 +3,7 @@
  * The same class runs in kvd on LevelDB and ws and in the simulator on virtual disks and a virtual network: it has no
  * timer, no clock, no chance and no await of its own, and what takes time comes back through ports.
  */
-import type {
-  ChosenEntry,
-  Envelope,
-  Identity,
-  MarkerNumber,
-  Member,
-  Message,
-  Ready,
-  ReplicaId,
-} from '@kvd/paxos';
+import type { ChosenEntry, Envelope, Identity, MarkerNumber, Message, Ready, ReplicaId } from '@kvd/paxos';
 import { PaxosNode } from '@kvd/paxos';
 import type { CommandResult, PeerMessage, Request, WatchRequest } from '@kvd/protocol';
 import { decodePeerFrame, encodePeerMessage } from '@kvd/protocol';
@@ -31,6 +22,9 @@ import { CatchUp } from './catch-up.js';
 import { ClusterClock } from './cluster-clock.js';
 import { Housekeeper } from './housekeeper.js';
 import { LogDriver } from './log-driver.js';
+import { membershipHostOf } from './membership/host.js';
+import { Membership } from './membership/membership.js';
+import { Neighbours } from './neighbours.js';
 import type { Pending } from './pending.js';
 import type { TransportHandler } from './ports.js';
 import { Reads } from './reads.js';
@@ -49,7 +43,8 @@ export class Replica implements ReplicaApi, TransportHandler {
   readonly identity: Identity;
   readonly node: PaxosNode;
   readonly driver: LogDriver;
-  readonly connected = new Map<ReplicaId, { identity: Identity; address: string; links: number }>();
+  readonly neighbours: Neighbours;
+  readonly membership: Membership;
   readonly down = new Set<PaxosRole>();
   stopped = false;
   slowMs = 0;
@@ -80,6 +75,7 @@ export class Replica implements ReplicaApi, TransportHandler {
     const { recovered } = log;
     this.identity = recovered.identity;
     this.tracer = new Tracer(ports.trace, this.identity.replicaId);
+    this.neighbours = new Neighbours(this.identity, options.founding ?? [], options.contacts ?? []);
     this.node = new PaxosNode(
       {
         identity: this.identity,
@@ -87,6 +83,8 @@ export class Replica implements ReplicaApi, TransportHandler {
         newClusterId: options.newClusterId,
         mayFound: options.mayFound,
         alpha: options.alpha,
+        acceptQuorum: options.acceptQuorum ?? 0,
+        contacts: () => this.contacts,
         timing: {
           electionTicks: this.ticks(options.electionTimeoutMs),
           heartbeatTicks: this.ticks(options.heartbeatMs),
@@ -123,6 +121,23 @@ export class Replica implements ReplicaApi, TransportHandler {
     this.housekeeper = new Housekeeper(state, options.tickMs, (command, done) =>
       this.proposeOwn(command, done),
     );
+    const reportTicks = this.ticks(options.heartbeatMs);
+    this.membership = new Membership(
+      {
+        readmit: options.readmit ?? 'auto',
+        witness: options.witness ?? false,
+        reportTicks,
+        electionTicks: this.ticks(options.electionTimeoutMs),
+      },
+      membershipHostOf(this, {
+        send: (to, message) => this.sendTo(to, message),
+        retry: (pending, why) => this.router.retry(pending, why),
+        onDismissed: (slot) => this.fail({ kind: 'removed', slot }),
+      }),
+      this.neighbours,
+      this.tracer,
+      this.node.history.names(this.identity),
+    );
     this.keeper = new StateKeeper(options, ports, this.node, this.driver, this.tracer, {
       onApplied: (entry, results) => this.onApplied(entry, results),
       onSkipped: (slot) => {
@@ -130,8 +145,10 @@ export class Replica implements ReplicaApi, TransportHandler {
           this.router.retry(pending, 'its slot came with a snapshot');
         }
         this.noticeConfiguration();
+        this.membership.onApplied(slot);
         this.watches.onStateReplaced();
       },
+      heldThrough: () => this.membership.heldThrough,
       onTrouble: (error) => this.onStateTrouble(error),
       onProgress: () => this.progress(),
       anyPeer: () => this.anyPeer(),
@@ -158,6 +175,7 @@ export class Replica implements ReplicaApi, TransportHandler {
       this.clock.tick(this.node.confirmedRound);
       if (this.node.isEstablished) this.housekeeper.tick(this.clock.read(this.ports.state.clusterMs));
     }
+    this.membership.tick();
     this.keeper.tick();
     this.router.tick();
     this.watches.tick();
@@ -194,18 +212,17 @@ export class Replica implements ReplicaApi, TransportHandler {
   }
 
   onPeerConnected(from: Identity, address: string): void {
-    const held = this.connected.get(from.replicaId);
-    const links = held && held.identity.incarnation === from.incarnation ? held.links + 1 : 1;
-    this.connected.set(from.replicaId, { identity: from, address, links });
+    this.neighbours.onConnected(from, address);
+    this.noticeNeighbours();
     this.changed();
   }
 
   onPeerDisconnected(from: Identity): void {
-    const held = this.connected.get(from.replicaId);
-    if (this.stopped || held?.identity.incarnation !== from.incarnation) return;
-    held.links -= 1;
-    if (held.links > 0) return;
-    this.connected.delete(from.replicaId);
+    if (this.stopped || !this.neighbours.onDisconnected(from)) return;
+    this.noticeNeighbours();
+    this.changed();
+    // Another process of the same number may still be there.
+    if (this.neighbours.has(from.replicaId)) return;
     this.node.step({ type: 'disconnected', peer: from.replicaId });
     this.router.onForwardsLost(from.replicaId, 'the connection to the leader ended');
     this.drain();
@@ -261,11 +278,6 @@ export class Replica implements ReplicaApi, TransportHandler {
     });
   }
 
-  /** Where a member is reached: what this start was told goes before what the configuration says. */
-  addressOf(member: Member): string {
-    return this.options.founding?.find(({ id }) => id === member.replicaId)?.address ?? member.address;
-  }
-
   status(): ReplicaStatus {
     return describeStatus(this, this.router.outstanding.count);
   }
@@ -299,7 +311,10 @@ export class Replica implements ReplicaApi, TransportHandler {
         this.keeper.onPeerMessage(from.replicaId, message);
         return;
       case 'report':
+        this.membership.onReport(from, message);
+        return;
       case 'dismissed':
+        this.membership.onDismissed(message);
         return;
       default:
         this.keeper.onPeerMessage(from.replicaId, message);
@@ -391,7 +406,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   }
 
   private get wantsToPropose(): boolean {
-    if (this.batcher.waiting === 0 || !this.node.canPropose) return false;
+    if (this.batcher.waiting === 0 || !this.node.canPropose || this.membership.wantsQuiet) return false;
     return this.node.diskIsIdle || this.batcher.isFull;
   }
 
@@ -409,7 +424,10 @@ export class Replica implements ReplicaApi, TransportHandler {
     for (const pending of this.batcher.onApplied(entry, results)) {
       this.router.retry(pending, 'another value was chosen in its slot');
     }
-    if (entry.value.type === 'configuration') this.noticeConfiguration();
+    if (entry.value.type === 'configuration') {
+      this.noticeConfiguration();
+      this.membership.onApplied(entry.slot);
+    }
   }
 
   // Leadership and requests
@@ -440,7 +458,8 @@ export class Replica implements ReplicaApi, TransportHandler {
 
   private lead(pending: Pending): void {
     const { request } = pending;
-    if (request.type !== 'mutate') this.reads.add(pending);
+    if (request.type === 'members') this.membership.ask(pending, request);
+    else if (request.type !== 'mutate') this.reads.add(pending);
     else if (this.batcher.hasRoom) this.batcher.add(pending, request.command);
     else pending.fail('KVD_OVERLOADED', 'too much waits to be written; try again');
   }
@@ -480,14 +499,20 @@ export class Replica implements ReplicaApi, TransportHandler {
     const latest = this.node.history.latest?.configuration;
     if (!latest || latest === this.knownConfiguration) return;
     this.knownConfiguration = latest;
-    const peers = latest.members
-      .filter((member) => member.replicaId !== this.identity.replicaId)
-      .map((member) => ({ id: member.replicaId, address: this.addressOf(member) }));
     this.ports.transport.setCluster(latest.clusterId);
-    this.ports.transport.setPeers(peers);
+    this.noticeNeighbours();
     this.ports.listeners?.onCluster?.(latest.clusterId);
     this.trace('info', 'configuration', { members: latest.members });
     this.changed();
+  }
+
+  /** Whom to stay connected with follows from who the members are, and from who is connected with us. */
+  private noticeNeighbours(): void {
+    this.ports.transport.setPeers(this.neighbours.wanted(this.node.history.latest?.configuration));
+  }
+
+  private get contacts(): ReplicaId[] {
+    return [...this.neighbours.ids, ...(this.options.contacts ?? []).map(({ id }) => id)];
   }
 
   private forwardSink(to: ReplicaId): ReplySink {
@@ -557,7 +582,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   }
 
   private anyPeer(): ReplicaId | null {
-    const ids = [...this.connected.keys()].filter((id) => id !== this.identity.replicaId);
+    const { ids } = this.neighbours;
     return ids[Math.floor(this.ports.random() * ids.length)] ?? null;
   }
 

@@ -24,6 +24,8 @@ const SNAPSHOT_PATIENCE_MS = 30_000;
 const STATE_RETRY_MS = 1000;
 /** How long a state that was read anew has to do well before its next failure counts as a first one. */
 const RELOAD_TRIAL_MS = 60_000;
+/** Number of what is no snapshot but the head of one. */
+const HEAD_ONLY = 1;
 
 export interface StateKeeperHandler {
   onApplied(entry: ChosenEntry, results: readonly CommandResult[]): void;
@@ -36,6 +38,8 @@ export interface StateKeeperHandler {
   /** A connected peer, or null. */
   anyPeer(): ReplicaId | null;
   send(to: ReplicaId, message: PeerMessage): void;
+  /** Through it every data voter holds everything durably (W1). */
+  heldThrough(): Slot;
 }
 
 export class StateKeeper {
@@ -145,7 +149,8 @@ export class StateKeeper {
   onPeerMessage(from: ReplicaId, message: PeerMessage): boolean {
     switch (message.type) {
       case 'snapshot-fetch':
-        if (this.trouble === '') this.sender.onFetch(from, message);
+        if (message.headOnly) this.sendHead(from);
+        else if (this.trouble === '' && !this.options.witness) this.sender.onFetch(from, message);
         // Said at once, so that two in trouble do not wait for each other.
         else this.handler.send(from, { type: 'snapshot-gone', snapshotId: message.snapshotId });
         return true;
@@ -165,6 +170,19 @@ export class StateKeeper {
         return false;
       default:
         return false;
+    }
+  }
+
+  /** W2: a witness skips to where our log is cut; every data voter durably holds what is below. */
+  private sendHead(to: ReplicaId): void {
+    const { cutThrough: slot } = this.driver;
+    const configurations = this.node.history.all.filter((entry) => entry.slot <= slot);
+    if (slot === 0 || configurations.length === 0)
+      this.handler.send(to, { type: 'snapshot-gone', snapshotId: 0 });
+    else {
+      const records = new Uint8Array(0);
+      const head = { snapshotId: HEAD_ONLY, sequence: 0, last: true, slot, configurations, records } as const;
+      this.handler.send(to, { type: 'snapshot-chunk', ...head });
     }
   }
 
@@ -335,11 +353,21 @@ export class StateKeeper {
       this.window.cuttableThrough(durableThrough),
       durableThrough - this.node.history.alpha,
       this.sender.keepFrom - 1,
+      this.witnessBound,
     );
     const { cutThrough } = this.driver;
     if (through - cutThrough < Math.min(CUT_STEP_SLOTS, this.options.snapshotSlots)) return;
     this.cutAsked = Math.min(through, cutThrough + CUT_STEP_SLOTS);
     this.node.step({ type: 'cut', through: this.cutAsked });
+  }
+
+  /** W1: where there is a witness, what it has may be all that is left of a value, and what it lacks ours may be. */
+  private get witnessBound(): Slot {
+    const { history, chosenThrough } = this.node;
+    const isBound = history
+      .from(chosenThrough + 1)
+      .some(({ members }) => members.some(({ role }) => role === 'witness'));
+    return isBound ? this.handler.heldThrough() : Number.POSITIVE_INFINITY;
   }
 
   private ticks(ms: number): number {

@@ -59,19 +59,18 @@ function isReady(replica: Replica, leader: number): boolean {
   // Before slot 1 is known here, the leader may be alone in knowing it.
   if (!replica.node.history.founded) return false;
   if (leader === replica.identity.replicaId) return replica.node.isEstablished;
-  return replica.connected.has(leader);
+  return replica.neighbours.has(leader);
 }
 
 function membersOf(replica: Replica, configuration: Configuration | undefined): ReplicaStatus['members'] {
   return (configuration?.members ?? []).map((member) => {
     const self = member.replicaId === replica.identity.replicaId;
-    const link = replica.connected.get(member.replicaId);
     return {
       id: member.replicaId,
-      address: replica.addressOf(member),
+      address: replica.neighbours.addressOf(member),
       role: member.role,
       incarnation: member.incarnation,
-      connected: self || link?.identity.incarnation === member.incarnation,
+      connected: self || replica.neighbours.with(member) !== undefined,
       chosenThrough: self ? replica.node.chosenThrough : replica.node.peerChosenThrough(member.replicaId),
     };
   });

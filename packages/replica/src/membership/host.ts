@@ -1,0 +1,51 @@
+/** A replica as its Membership sees it. */
+import type { ReplicaId, Slot } from '@kvd/paxos';
+import type { PeerMessage } from '@kvd/protocol';
+import type { Pending } from '../pending.js';
+import type { Replica } from '../replica.js';
+import type { MembershipHost } from './membership.js';
+
+/** What of it is nobody else's. */
+export interface MembershipMeans {
+  send(to: ReplicaId, message: PeerMessage): void;
+  retry(pending: Pending, why: string): void;
+  onDismissed(slot: Slot): void;
+}
+
+export function membershipHostOf(replica: Replica, means: MembershipMeans): MembershipHost {
+  const { node } = replica;
+  return {
+    ...means,
+    identity: replica.identity,
+    get chosenThrough() {
+      return node.chosenThrough;
+    },
+    get durableThrough() {
+      return replica.driver.chosenThrough;
+    },
+    get slowMs() {
+      return replica.slowMs;
+    },
+    get leader() {
+      return node.leader;
+    },
+    get isEstablished() {
+      return node.isEstablished;
+    },
+    get proposedThrough() {
+      return node.proposedThrough;
+    },
+    get canPropose() {
+      return node.canPropose;
+    },
+    get latest() {
+      return node.history.latest;
+    },
+    get configurations() {
+      return node.history.from(node.chosenThrough + 1);
+    },
+    propose: (configuration) => node.propose({ type: 'configuration', configuration }),
+    persistMark: () => node.step({ type: 'persist-mark' }),
+    handOver: (to) => node.step({ type: 'transfer', to }),
+  };
+}
