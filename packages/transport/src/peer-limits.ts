@@ -1,4 +1,5 @@
 /** The bounds of the connections between replicas. */
+import { MEMBERS_MAX } from '@kvd/protocol';
 import type { WatchLimits } from './connection-watch.js';
 
 export interface PeerLimits extends WatchLimits {
@@ -13,7 +14,10 @@ export interface PeerLimits extends WatchLimits {
   readonly bufferedBytesMax: number;
   /** Connections from peers at once, those in their handshake included. */
   readonly incomingMax: number;
-  /** Of these, connections from replicas that are no peers, or second ones with a peer's id. */
+  /**
+   * Of these, connections from replicas that were no peers when they connected, or second ones with a peer's id. Those
+   * that became members since count until they connect again, so there is room for as many.
+   */
   readonly strangersMax: number;
   /** A line that would repeat itself is logged once in so long. */
   readonly logIntervalMs: number;
@@ -28,7 +32,7 @@ export const DEFAULT_PEER_LIMITS: PeerLimits = {
   stableMs: 1_000,
   bufferedBytesMax: 64 * MIB,
   incomingMax: 256,
-  strangersMax: 16,
+  strangersMax: MEMBERS_MAX,
   logIntervalMs: 10_000,
   tickMs: 500,
   pingAfterMs: 500,

@@ -55,6 +55,11 @@ export class PeerMesh implements Transport {
   private readonly watch: ConnectionWatch;
   private readonly logLimiter: LogLimiter;
   private readonly links = new Map<ReplicaId, PeerLink>();
+  /**
+   * Peers that were named before they connected, as members are. A replica names strangers too, to answer them, but only
+   * once they are connected: being named then makes no room for more of them.
+   */
+  private expected = new Set<ReplicaId>();
   /** All connections made to us, and of each incarnation the one that counts. */
   private readonly inlets = new Set<PeerInlet>();
   private readonly established = new Map<ReplicaId, Map<Incarnation, PeerInlet>>();
@@ -83,6 +88,8 @@ export class PeerMesh implements Transport {
       link.close();
       this.links.delete(id);
     }
+    const isExpected = (id: ReplicaId): boolean => this.expected.has(id) || this.inletsOf(id).size === 0;
+    this.expected = new Set([...wanted.keys()].filter(isExpected));
     for (const [id, address] of wanted) {
       if (!this.links.has(id)) this.links.set(id, new PeerLink(this.host, id, address));
     }
@@ -167,16 +174,16 @@ export class PeerMesh implements Transport {
   /** A replica that wipes itself again and again, or is no peer of ours, must not use up the room of those that are. */
   private admit(peer: Identity): Refusal | null {
     const ofItsId = this.inletsOf(peer.replicaId);
-    const isFirst = this.links.has(peer.replicaId) && ofItsId.size === 0;
+    const isFirst = this.expected.has(peer.replicaId) && ofItsId.size === 0;
     if (isFirst || ofItsId.has(peer.incarnation) || this.strangers < this.limits.strangersMax) return null;
     const reason = `replica ${peer.replicaId} is one stranger too many; ${this.limits.strangersMax} are connected`;
     return { code: CLOSE.tooManyStrangers, reason };
   }
 
-  /** Connections from ids that are no peers, and those beyond the first of one that is. */
+  /** Connections from ids that were not expected, and those beyond the first of one that was. */
   private get strangers(): number {
     let count = 0;
-    for (const [id, inlets] of this.established) count += inlets.size - (this.links.has(id) ? 1 : 0);
+    for (const [id, inlets] of this.established) count += inlets.size - (this.expected.has(id) ? 1 : 0);
     return count;
   }
 

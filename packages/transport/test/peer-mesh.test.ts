@@ -292,6 +292,7 @@ test('strangers are heard, but only so many; peers always', async (t) => {
   await until('one is in', () => node.told.links.length === 1);
   await stranger(t, node, hello(5));
   await until('both are in', () => node.told.links.length === 2);
+  node.mesh.setPeers([2, 4, 5].map((id) => ({ id, address: '127.0.0.1:1' })));
   const reason = /is one stranger too many; 2 are connected/;
   t.match(await (await stranger(t, node, hello(6))).ended(), { code: 4008, reason });
   await stranger(t, node, hello(2));
