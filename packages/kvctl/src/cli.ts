@@ -5,6 +5,7 @@ import { addCheck } from './check-cli.js';
 import { count, type Doing, fraction, number, optionalText, text, wholeNumber } from './cli-options.js';
 import { chaosCampaign, chaosSet, chaosShow } from './commands/chaos.js';
 import {
+  clusterAdd,
   clusterDown,
   clusterKill,
   clusterPause,
@@ -338,6 +339,17 @@ function addCluster(cli: Argv<GlobalArgs>, doing: Doing, extraFlags: readonly st
       'restart',
       'stop a replica if it runs, start it and wait until it is ready',
       clusterRestart,
+    );
+    cluster.command(
+      'add',
+      'start one more replica, which waits for kvctl member add',
+      (add) =>
+        add.option('witness', {
+          type: 'boolean',
+          default: false,
+          describe: 'it is to vote, and hold no data',
+        }),
+      doing((context, args) => clusterAdd(context, args.dir, args.witness)),
     );
     numbered(cluster, 'wipe', 'kill a replica and remove its data', clusterWipe);
     return cluster;

@@ -69,7 +69,7 @@ class Foreground {
     }
     const taken = new Set(running.map((replica) => replica.id));
     await cluster.start(cluster.ids.filter((id) => !taken.has(id)));
-    this.out.note(`starting ${cluster.layout.replicas} replicas, data in ${cluster.dir}`);
+    this.out.note(`starting ${cluster.ids.length} replicas, data in ${cluster.dir}`);
     await this.waitReady();
   }
 
@@ -114,9 +114,10 @@ class Foreground {
       await client.close();
     }
     const { reports } = await this.snapshotWithLeader();
-    const { replicas } = this.cluster.layout;
+    const { ids } = this.cluster;
+    const address = this.cluster.addressOf(ids[0] ?? 1);
     this.view.say(
-      `kvd cluster ready: ${replicas} replicas, leader ${leaderOf(reports)}, http://${this.cluster.addressOf(1)}`,
+      `kvd cluster ready: ${ids.length} replicas, leader ${leaderOf(reports)}, http://${address}`,
     );
   }
 

@@ -1,25 +1,36 @@
 /** Local clusters without their processes: layout, pid files, what the live view says. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { KvdError } from '@kvd/client';
 import t from 'tap';
 import { decideLayout, type Layout, readLayout, writeLayout } from '../src/cluster/layout.js';
 import { changes } from '../src/cluster/live-view.js';
+import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { takeOwnership } from '../src/cluster/owner-file.js';
 import { readProcessFile, writeProcessFile } from '../src/cluster/process-file.js';
 import { statusLine } from '../src/commands/status.js';
 import { exitCodeOf, refused, usage } from '../src/errors.js';
 import type { ReplicaReport } from '../src/replicas.js';
 
-const five: Layout = { version: 1, replicas: 5, port: 15_000, flags: ['--alpha', '8'], sampleLoaded: true };
+const five: Layout = {
+  version: 1,
+  replicas: 5,
+  joined: [{ id: 6, witness: false }],
+  port: 15_000,
+  flags: ['--alpha', '8'],
+  sampleLoaded: true,
+};
 
 t.test('a layout is kept, and found again', async (t) => {
   const dir = path.join(t.testdir(), 'data');
   t.equal(readLayout(dir), null);
   writeLayout(dir, five);
   t.same(readLayout(dir), five);
+  const { joined: _, ...earlier } = five;
+  writeFileSync(path.join(dir, 'cluster.json'), JSON.stringify(earlier));
+  t.same(readLayout(dir), { ...five, joined: [] }, 'of a version in which nobody joined');
   writeFileSync(path.join(dir, 'cluster.json'), '{"version":1,"replicas":"five"}');
   t.throws(() => readLayout(dir), { exitCode: 4, message: /damaged/ });
 });
@@ -35,6 +46,19 @@ t.test('the number of replicas is decided at the first start', async (t) => {
   });
   t.throws(() => decideLayout('d', null, { replicas: 10 }), { code: 'KVCTL_USAGE' });
   t.throws(() => decideLayout('d', null, { port: 65_533 }), { code: 'KVCTL_USAGE' }, 'no room for five');
+});
+
+t.test('who joins has the next number, and who was removed is counted no more', async (t) => {
+  const dir = path.join(t.testdir(), 'data');
+  const cluster = new LocalCluster(dir, { ...five, replicas: 3, joined: [] });
+  t.same(cluster.add(false), { id: 4, witness: false });
+  t.same(cluster.add(true), { id: 5, witness: true });
+  t.same(cluster.ids, [1, 2, 3, 4, 5]);
+  mkdirSync(path.join(dir, 'replica-4'));
+  writeFileSync(path.join(dir, 'replica-4', 'removed'), 'removed');
+  t.same(cluster.ids, [1, 2, 3, 5]);
+  t.throws(() => cluster.check(4), { exitCode: 2, message: /was removed/ });
+  t.same(new LocalCluster(dir, readLayout(dir) ?? five).add(false), { id: 6, witness: false });
 });
 
 t.test('a pid file knows its process, paused or not, and no other', async (t) => {

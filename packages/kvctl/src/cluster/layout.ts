@@ -1,12 +1,24 @@
-/** cluster.json: what a local cluster consists of. Written when it is founded; membership never changes after. */
+/**
+ * cluster.json: the processes of a local cluster. Written when it is founded, and when one is added to join it. Who of
+ * them is a member is not said here: that is a value of the cluster's own log.
+ */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { refused, usage } from '../errors.js';
 
+/** A process that was added to a cluster which others founded. */
+export interface Joined {
+  readonly id: number;
+  readonly witness: boolean;
+}
+
 export interface Layout {
   readonly version: 1;
+  /** Founding members, 1 and so on. */
   readonly replicas: number;
-  /** Of replica 1; the others follow. */
+  /** In the order in which they were added. */
+  readonly joined: readonly Joined[];
+  /** Of replica 1; the others follow, by their numbers. */
   readonly port: number;
   /** More flags for every kvd. */
   readonly flags: readonly string[];
@@ -64,19 +76,37 @@ export function decideLayout(dir: string, present: Layout | null, wish: LayoutWi
     throw usage(`--port: ${port} is no port with room for ${replicas} replicas`);
   }
   const flags = wish.flags ?? present?.flags ?? [];
-  return { version: 1, replicas, port, flags, sampleLoaded: present?.sampleLoaded ?? false };
+  const joined = present?.joined ?? [];
+  return { version: 1, replicas, joined, port, flags, sampleLoaded: present?.sampleLoaded ?? false };
+}
+
+/** One more, with the next number, which no other ever had. @throws CliError refused when there are too many */
+export function addJoined(layout: Layout, witness: boolean): Joined {
+  const id = 1 + Math.max(layout.replicas, ...layout.joined.map((joined) => joined.id));
+  if (layout.port + id - 1 > 65_535) throw refused(`there is no port for replica ${id}`);
+  return { id, witness };
 }
 
 function parseLayout(text: string): Layout | null {
   try {
-    const { version, replicas, port, flags, sampleLoaded } = JSON.parse(text);
+    // Clusters of earlier versions have none that joined.
+    const { version, replicas, joined = [], port, flags, sampleLoaded } = JSON.parse(text);
     const ok =
       version === 1 &&
       [replicas, port].every(Number.isSafeInteger) &&
+      Array.isArray(joined) &&
+      joined.every(isJoined) &&
       Array.isArray(flags) &&
       flags.every((flag: unknown) => typeof flag === 'string');
-    return ok ? { version, replicas, port, flags, sampleLoaded: sampleLoaded === true } : null;
+    return ok ? { version, replicas, joined, port, flags, sampleLoaded: sampleLoaded === true } : null;
   } catch {
     return null;
   }
+}
+
+function isJoined(joined: unknown): joined is Joined {
+  if (typeof joined !== 'object' || joined === null) return false;
+  return (
+    Number.isSafeInteger(Reflect.get(joined, 'id')) && typeof Reflect.get(joined, 'witness') === 'boolean'
+  );
 }

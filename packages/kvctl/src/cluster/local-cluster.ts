@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { refused, unavailable, usage } from '../errors.js';
 import { httpCall, parseObject } from '../http.js';
 import { kvdBin } from '../paths.js';
-import { HOST, type Layout, writeLayout } from './layout.js';
+import { addJoined, HOST, type Joined, type Layout, writeLayout } from './layout.js';
 import { readProcessFile, removeProcessFile, writeProcessFile } from './process-file.js';
 
 export interface ReplicaProcess {
@@ -49,8 +49,18 @@ export class LocalCluster {
     public layout: Layout,
   ) {}
 
+  /** Those that may run: whoever was removed from the cluster ends at once when it is started. */
   get ids(): number[] {
+    const all = [...this.founders, ...this.layout.joined.map(({ id }) => id)];
+    return all.filter((id) => !this.isRemoved(id));
+  }
+
+  private get founders(): number[] {
     return Array.from({ length: this.layout.replicas }, (_, index) => index + 1);
+  }
+
+  private isRemoved(id: number): boolean {
+    return existsSync(path.join(this.dataDir(id), 'removed'));
   }
 
   get addresses(): string[] {
@@ -82,7 +92,15 @@ export class LocalCluster {
   /** @throws CliError usage when there is no such replica */
   check(id: number): number {
     if (this.ids.includes(id)) return id;
-    throw usage(`there is no replica ${id}: this cluster has replicas 1 to ${this.layout.replicas}`);
+    const removed = this.isRemoved(id) ? ' any more: it was removed from the cluster' : '';
+    throw usage(`there is no replica ${id}${removed}; this cluster has replicas ${this.ids.join(', ')}`);
+  }
+
+  /** One more replica, which is to join the cluster: noted, not started. */
+  add(witness: boolean): Joined {
+    const joined = addJoined(this.layout, witness);
+    this.save({ ...this.layout, joined: [...this.layout.joined, joined] });
+    return joined;
   }
 
   /** Start the given replicas. @throws CliError when a port is taken */
@@ -100,7 +118,13 @@ export class LocalCluster {
         throw unavailable(`replica ${id} ended: ${this.causeOfDeath(id)}`);
       try {
         const answer = await httpCall('GET', this.addressOf(id), '/readyz', PROBE_MS);
-        if (answer.status === 200 && !(await this.isFounding(id))) return;
+        const { role, leader } = await this.status(id);
+        // Until it knows the founding configuration itself, the cluster cannot do without any of its members.
+        if (answer.status === 200 && role !== 'founding') return;
+        // Whoever joined takes no requests before it is a member, and a witness none ever.
+        const follows =
+          (role === 'learner' || role === 'witness') && typeof leader === 'number' && leader > 0;
+        if (follows && this.joinedOf(id) !== undefined) return;
         why = answer.status === 200 ? 'the cluster is being founded' : answer.body.trim();
       } catch (error) {
         why = error instanceof Error ? error.message : String(error);
@@ -110,10 +134,12 @@ export class LocalCluster {
     }
   }
 
-  /** Until it knows the founding configuration itself, the cluster cannot do without any of its members. */
-  private async isFounding(id: number): Promise<boolean> {
-    const { body } = await httpCall('GET', this.addressOf(id), '/v1/status', PROBE_MS);
-    return parseObject(body).role === 'founding';
+  private async status(id: number): Promise<Readonly<Record<string, unknown>>> {
+    return parseObject((await httpCall('GET', this.addressOf(id), '/v1/status', PROBE_MS)).body);
+  }
+
+  private joinedOf(id: number): Joined | undefined {
+    return this.layout.joined.find((joined) => joined.id === id);
   }
 
   /** Send a signal to a running replica. @throws CliError refused when it does not run */
@@ -166,8 +192,7 @@ export class LocalCluster {
 
   private spawn(id: number): void {
     mkdirSync(this.dir, { recursive: true });
-    const peers = this.ids.map((peer) => `${peer}=${this.addressOf(peer)}`).join(',');
-    const flags = ['--id', String(id), '--peers', peers, '--data', this.dataDir(id), ...this.layout.flags];
+    const flags = ['--id', String(id), ...this.wayIn(id), '--data', this.dataDir(id), ...this.layout.flags];
     const log = openSync(this.logFile(id), 'a');
     try {
       const child = spawn(process.execPath, [kvdBin, ...flags], {
@@ -181,6 +206,17 @@ export class LocalCluster {
     } finally {
       closeSync(log);
     }
+  }
+
+  /** The flags that say how it comes to know the others. */
+  private wayIn(id: number): string[] {
+    const joined = this.joinedOf(id);
+    if (joined === undefined) {
+      return ['--peers', this.founders.map((peer) => `${peer}=${this.addressOf(peer)}`).join(',')];
+    }
+    const others = this.ids.filter((other) => other !== id).map((other) => this.addressOf(other));
+    const join = ['--join', others.join(','), '--listen', this.addressOf(id)];
+    return joined.witness ? [...join, '--witness'] : join;
   }
 
   private async checkPort(id: number): Promise<void> {

@@ -114,6 +114,18 @@ export async function clusterRestart(
   return tell(context, cluster.processOf(id));
 }
 
+/** Start one more replica, which joins the cluster and waits to be made a member. */
+export async function clusterAdd(context: Context, dir: string, witness: boolean): Promise<ExitCode> {
+  const cluster = openExisting(dir);
+  if (cluster.processes().every((replica) => replica.state === 'stopped'))
+    throw refused(`the cluster in ${cluster.dir} is down: start it with kvctl cluster up`);
+  const { id } = cluster.add(witness);
+  await cluster.start([id]);
+  await cluster.waitReady(id, READY_MS);
+  context.out.note(`replica ${id} runs; make it a member with: kvctl member add ${id}`);
+  return tell(context, cluster.processOf(id));
+}
+
 /** Kill it and remove its data directory, as if its disk were lost. It stays down until it is restarted. */
 export async function clusterWipe(context: Context, dir: string, id: number): Promise<ExitCode> {
   const cluster = openExisting(dir);
