@@ -192,7 +192,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   }
 
   watch(sink: WatchSink, watchId: number, request: WatchRequest): void {
-    const refusal = this.refusal();
+    const refusal = this.refusal() ?? this.witnessRefusal;
     if (refusal === null) this.watches.open(sink, watchId, request);
     else sink.tell(watchId, { type: 'ended', ...refusal, resumeRevision: request.fromRevision });
   }
@@ -450,6 +450,10 @@ export class Replica implements ReplicaApi, TransportHandler {
     return null;
   }
 
+  private get witnessRefusal(): Refusal | null {
+    return this.options.witness ? { code: 'KVD_UNAVAILABLE', message: 'a witness keeps no state' } : null;
+  }
+
   /** A command of the leader's own. `done`: its fate is known, or its time is over. */
   private proposeOwn(command: Uint8Array, done: () => void): void {
     const request = { type: 'mutate', timeoutMs: OWN_COMMAND_MS, command } as const;
@@ -465,7 +469,9 @@ export class Replica implements ReplicaApi, TransportHandler {
   }
 
   private readStale(pending: Pending): void {
-    if (this.down.has('learner')) pending.fail('KVD_UNAVAILABLE', 'the learner of this replica is down');
+    const refusal = this.witnessRefusal;
+    if (refusal) pending.fail(refusal.code, refusal.message);
+    else if (this.down.has('learner')) pending.fail('KVD_UNAVAILABLE', 'the learner of this replica is down');
     else this.reads.answer(pending);
   }
 

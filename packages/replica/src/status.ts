@@ -46,11 +46,26 @@ function roleOf(
       : 'its directory was set aside: it waits for a peer that knows the cluster';
     return ['founding', why];
   }
-  if (!votes)
-    return ['learner', 'the configuration does not name its incarnation: it lost its disk and does not vote'];
+  if (!votes) return ['learner', whyLearner(replica)];
   if (replica.keeper.trouble !== '') return ['follower', replica.keeper.trouble];
   if (phase === 'leading') return ['leader', ''];
+  if (replica.options.witness) return ['witness', ''];
   return [phase === 'idle' ? 'follower' : 'candidate', ''];
+}
+
+function whyLearner({ node, identity, options }: Replica): string {
+  const members = node.history.latest?.configuration.members ?? [];
+  const named = members.find(({ replicaId }) => replicaId === identity.replicaId);
+  if (named === undefined) {
+    const hint =
+      node.history.names(identity) || options.founding?.length
+        ? 'it was removed'
+        : 'kvctl member add makes it one';
+    return `it is no member: ${hint}`;
+  }
+  if (named.incarnation !== identity.incarnation)
+    return 'the configuration does not name its incarnation: it lost its disk, and does not vote until it is admitted again';
+  return named.promoteTo === undefined ? '' : `it will be a ${named.promoteTo} when it has caught up`;
 }
 
 /** Can a linearizable request be answered, here or by the leader? */
