@@ -8,7 +8,7 @@ import { statfsSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { PROTOCOL_VERSION, type Welcome } from '@kvd/protocol';
 import { Replica, type ReplicaStatus, type Trace, type TransportHandler } from '@kvd/replica';
-import { DirectoryError, StoreError } from '@kvd/store';
+import { DirectoryError, KvState, StoreError } from '@kvd/store';
 import { ClientListener, PeerMesh } from '@kvd/transport';
 import { formatAddress, type HostPort, parseAddress } from './addresses.js';
 import { Chaos, seededRandom, systemClock } from './chaos.js';
@@ -23,6 +23,7 @@ import { ObservedLog, ObservedState, type StorageObserver } from './observed-sto
 import type { KvdOptions } from './options.js';
 import { RequestMeter } from './request-meter.js';
 import { Requester } from './requester.js';
+import { SlownessMeter } from './slowness.js';
 import { SocketBytes } from './socket-bytes.js';
 import { StorageGuard } from './storage-guard.js';
 
@@ -76,6 +77,7 @@ class RunningDaemon implements Daemon {
   readonly #listener: ClientListener;
   readonly #chaos: Chaos;
   readonly #guard: StorageGuard;
+  readonly #slowness: SlownessMeter;
   readonly #metrics: Metrics;
   readonly #http: HttpServer;
   readonly #clientBytes = new SocketBytes();
@@ -96,6 +98,9 @@ class RunningDaemon implements Daemon {
       this.#end = resolve;
     });
     this.#mesh = this.#createMesh();
+    this.#slowness = new SlownessMeter((slowMs) => {
+      this.#replica.slowMs = slowMs;
+    });
     this.#replica = this.#createReplica(options);
     const meter = new RequestMeter(this.#replica);
     this.#requester = new Requester(meter);
@@ -176,12 +181,15 @@ class RunningDaemon implements Daemon {
     const { address, members, opened } = this.#directory;
     // The stores report to what is made after the replica that needs them.
     const observer: StorageObserver = {
+      logWriting: () => this.#slowness.writeBegan(),
       logWritten: (entries, bytes, seconds) => {
+        this.#slowness.writeEnded();
         this.#metrics.storage.logWritten(entries, bytes, seconds);
         this.#guard.onLogWritten();
       },
       stateFlushed: (seconds) => this.#metrics.storage.stateFlushed(seconds),
       failed: (part, error) => {
+        if (part === 'log') this.#slowness.writeEnded();
         this.#metrics.storage.failed(part, error);
         this.#guard.onStoreError(error);
       },
@@ -223,6 +231,7 @@ class RunningDaemon implements Daemon {
       httpRequests: () => this.#http.activeRequests,
       clients: () => ({ connections: this.#listener.stats().connections, ...this.#clientBytes.totals() }),
       peers: () => this.#mesh.stats(),
+      slowMs: () => this.#replica.slowMs,
     });
   }
 
@@ -293,8 +302,9 @@ class RunningDaemon implements Daemon {
   /** Reads the whole state once in the background: LevelDB alone does not notice every flipped bit. */
   #scrub(): void {
     const { opened, members } = this.#directory;
-    if (opened.isNew) return;
-    opened.state.scrub((error) => {
+    const { state } = opened;
+    if (opened.isNew || !(state instanceof KvState)) return;
+    state.scrub((error) => {
       if (this.#stopping !== null) return;
       if (error === null) {
         this.#trace.event('info', 'state-scrubbed', {});
@@ -339,6 +349,7 @@ class RunningDaemon implements Daemon {
   async #takeApart(): Promise<void> {
     this.#chaos.stop();
     this.#guard.stop();
+    this.#slowness.stop();
     await within(HAND_OVER_MS, new Promise<void>((resolve) => this.#replica.stop(resolve)));
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.#requester.close();

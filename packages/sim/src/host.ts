@@ -14,7 +14,7 @@ import type {
   StateMachine,
 } from '@kvd/replica';
 import { Replica } from '@kvd/replica';
-import { type OpenedDirectory, openMemoryDirectory, StoreError } from '@kvd/store';
+import { KvState, type OpenedDirectory, openMemoryDirectory, StoreError } from '@kvd/store';
 import { VirtualDisk } from './disk.js';
 import { MARK } from './journal.js';
 import type { Station } from './network.js';
@@ -234,7 +234,8 @@ export class Host implements Station {
     world.votes.onOpened(opened.log.recovered);
     const owner = this.owner();
     const { parts } = world;
-    this.state = this.watchState(parts.state?.(opened.state, owner) ?? opened.state, opened.identity);
+    const replaced = opened.state instanceof KvState ? parts.state?.(opened.state, owner) : undefined;
+    this.state = this.watchState(replaced ?? opened.state, opened.identity);
     const watched = this.watchLog(opened.log, opened.identity);
     const ports: ReplicaPorts = {
       log: parts.log?.(watched, owner) ?? watched,
@@ -407,6 +408,7 @@ export class Host implements Station {
 
   private scrub(opened: OpenedDirectory): void {
     const { life } = this;
+    if (!(opened.state instanceof KvState)) return;
     opened.state.scrub((error) => {
       if (life !== this.life || !(error instanceof StoreError) || error.kind !== 'damaged') return;
       opened.condemnState(error.message);

@@ -3,7 +3,8 @@
  * used, and sets a damaged one aside (DESIGN 5). What is damaged is renamed, never deleted and never repaired; only a
  * state, which its log or a peer can rebuild, is dropped.
  *
- * The directory holds identity.json, log/, state/, acknowledged (the side file), reserve, and set-aside/ if need be.
+ * The directory holds identity.json, log/, state/ (but for a witness's), acknowledged (the side file), reserve, and
+ * set-aside/ if need be.
  */
 import type { ClusterId, Identity, ReplicaId } from '@kvd/paxos';
 import { foundingMembers } from '@kvd/protocol';
@@ -17,6 +18,7 @@ import { OrderedLogStore } from './log-store.js';
 import type { OrderedStore, StoreOp } from './ordered-store.js';
 import { formatSide } from './side-file.js';
 import { formatStateOps, freshState, type LoadedState, loadState } from './state-loader.js';
+import { WitnessState } from './witness-state.js';
 
 export interface DirectoryRequest {
   readonly replicaId: ReplicaId;
@@ -26,11 +28,13 @@ export interface DirectoryRequest {
    */
   readonly founding: string | null;
   readonly state?: KvStateOptions;
+  /** It is a witness's and keeps no state, for good. Absent: false. */
+  readonly witness?: boolean;
 }
 
 export interface OpenedDirectory {
   readonly log: OrderedLogStore;
-  readonly state: KvState;
+  readonly state: KvState | WitnessState;
   readonly identity: Identity;
   /** Empty: not known yet. */
   readonly clusterId: ClusterId;
@@ -72,7 +76,7 @@ export async function openOnDisk(disk: DirectoryDisk, request: DirectoryRequest)
   const start: Start = { disk, request, founding: request.founding, clusterId: NO_CLUSTER, setAside: [] };
   const present = await takeStock(start);
   if (present === null) return format(start);
-  const { logDamage, stateDamage } = await disk.verify(['log', 'state']);
+  const { logDamage, stateDamage } = await disk.verify(isWitness(start) ? ['log'] : ['log', 'state']);
   if (logDamage === null) return open(start, present, stateDamage);
   moveAside(start, 'log-damaged', logDamage);
   return format(start);
@@ -86,6 +90,10 @@ interface Start {
   founding: string | null;
   clusterId: ClusterId;
   readonly setAside: string[];
+}
+
+function isWitness({ request }: Start): boolean {
+  return request.witness ?? false;
 }
 
 /** The identity of a directory that was formatted and has its log; null: it is to be formatted. */
@@ -105,6 +113,7 @@ async function takeStock(start: Start): Promise<DirectoryIdentity | null> {
     try {
       const identity = decodeIdentity(text);
       checkOwner(disk, start.request, identity);
+      checkKind(start, identity);
       refuseIfRemoved(disk);
       if (!start.founding) start.founding = identity.founding;
       start.clusterId = identity.clusterId;
@@ -157,6 +166,16 @@ function checkOwner(disk: DirectoryDisk, request: DirectoryRequest, identity: Di
   }
 }
 
+/** A witness's log could not rebuild a state, and a state that a witness does not keep up would be believed one day. */
+function checkKind(start: Start, { witness }: DirectoryIdentity): void {
+  if (witness === isWitness(start)) return;
+  const { name } = start.disk;
+  const message = witness
+    ? `${name} is a witness's and keeps no state, this replica is no witness`
+    : `${name} keeps a state, this replica is a witness`;
+  throw new DirectoryError('foreign', message);
+}
+
 /** `identity.json` is written last, so a format that was interrupted is none, and starts over. */
 async function format(start: Start): Promise<OpenedDirectory> {
   const { disk, founding, clusterId } = start;
@@ -166,19 +185,19 @@ async function format(start: Start): Promise<OpenedDirectory> {
   const mayFound = founding !== '' && !disk.exists('set-aside');
   const { replicaId } = start.request;
   const incarnation = disk.newIncarnation();
-  const identity = { format: FORMAT_VERSION, replicaId, incarnation, clusterId, founding, mayFound };
+  const witness = isWitness(start);
+  const identity = { format: FORMAT_VERSION, replicaId, incarnation, clusterId, founding, mayFound, witness };
   disk.writeText('formatting', '');
   const logStore = await openStore(disk, 'log', true);
-  const stateStore = await openStore(disk, 'state', true);
   const loaded = freshLog({ replicaId, incarnation });
   await writeAll(logStore, formatLogOps(loaded.recovered.identity));
-  await writeAll(stateStore, formatStateOps());
+  const state = witness ? null : await createState(disk);
   disk.createSide(formatSide(loaded.recovered.marker));
   disk.setReserve(true);
   disk.writeText('identity.json', encodeIdentity(identity));
   disk.remove(['formatting']);
   disk.sync();
-  return assemble(start, identity, { logStore, loaded, stateStore, state: freshState() }, true);
+  return assemble(start, identity, { logStore, loaded, state }, true);
 }
 
 async function open(
@@ -213,39 +232,46 @@ async function openVerified(
     moveAside(start, 'log-foreign', 'log/ and identity.json were not formatted together');
     return format(start);
   }
-  const { store: stateStore, state } = await openState(start, stateDamage);
-  return assemble(start, identity, { logStore, loaded, stateStore, state }, false);
+  const state = isWitness(start) ? null : await openState(start, stateDamage);
+  return assemble(start, identity, { logStore, loaded, state }, false);
+}
+
+interface StateParts {
+  readonly store: OrderedStore;
+  readonly loaded: LoadedState;
+}
+
+async function createState(disk: DirectoryDisk): Promise<StateParts> {
+  const store = await openStore(disk, 'state', true);
+  await writeAll(store, formatStateOps());
+  return { store, loaded: freshState() };
 }
 
 /** A state that is missing, damaged or condemned is dropped and begins empty: the log or a peer rebuilds it. */
-async function openState(
-  { disk, setAside }: Start,
-  damage: string | null,
-): Promise<{ readonly store: OrderedStore; readonly state: LoadedState }> {
+async function openState({ disk, setAside }: Start, damage: string | null): Promise<StateParts> {
   const condemned = disk.readText('state-condemned');
   let reason = condemned ?? damage;
   if (reason === null) {
     const store = await openStore(disk, 'state', false);
-    const [late, state] = await unlessDamaged<LoadedState>((done) => loadState(store, done));
-    if (state !== null) return { store, state };
+    const [late, loaded] = await unlessDamaged<LoadedState>((done) => loadState(store, done));
+    if (loaded !== null) return { store, loaded };
     await promised<void>((done) => store.close(done));
     reason = late;
   }
   // Kept until the next one: were all replicas wrong about theirs at once, it would be all there is.
   disk.dropState();
-  const store = await openStore(disk, 'state', true);
-  await writeAll(store, formatStateOps());
+  const created = await createState(disk);
   disk.remove(['state-condemned']);
   disk.sync();
   setAside.push(`the state was dropped and is being rebuilt: ${reason}`);
-  return { store, state: freshState() };
+  return created;
 }
 
 interface Parts {
   readonly logStore: OrderedStore;
   readonly loaded: LoadedLog;
-  readonly stateStore: OrderedStore;
-  readonly state: LoadedState;
+  /** Null: a witness's. */
+  readonly state: StateParts | null;
 }
 
 function assemble(start: Start, identity: DirectoryIdentity, parts: Parts, isNew: boolean): OpenedDirectory {
@@ -257,7 +283,10 @@ function assemble(start: Start, identity: DirectoryIdentity, parts: Parts, isNew
     );
   };
   const log = new OrderedLogStore({ store: parts.logStore, side: disk.openSide(), verify }, parts.loaded);
-  const state = new KvState(parts.stateStore, parts.state, request.state ?? DEFAULT_STATE_OPTIONS);
+  const state =
+    parts.state === null
+      ? new WitnessState(log)
+      : new KvState(parts.state.store, parts.state.loaded, request.state ?? DEFAULT_STATE_OPTIONS);
   let written = identity;
   return {
     log,

@@ -16,6 +16,8 @@ export interface DirectoryIdentity extends Identity {
   readonly founding: string;
   /** False once a directory was set aside, and for who joined. */
   readonly mayFound: boolean;
+  /** Its replica keeps no state. Written only where it does not, so that a file without it says: it does. */
+  readonly witness: boolean;
 }
 
 export function encodeIdentity(identity: DirectoryIdentity): string {
@@ -31,18 +33,19 @@ export function decodeIdentity(text: string): DirectoryIdentity {
     throw damaged('the identity file is not JSON');
   }
   if (!isRecord(parsed)) throw damaged('the identity file is no identity');
-  const { format, replicaId, incarnation, clusterId, founding, mayFound, check } = parsed;
+  const { format, replicaId, incarnation, clusterId, founding, mayFound, witness = false, check } = parsed;
   if (
     typeof format !== 'number' ||
     typeof replicaId !== 'number' ||
     typeof incarnation !== 'string' ||
     typeof clusterId !== 'string' ||
     typeof founding !== 'string' ||
-    typeof mayFound !== 'boolean'
+    typeof mayFound !== 'boolean' ||
+    typeof witness !== 'boolean'
   ) {
     throw damaged('the identity file lacks something');
   }
-  const identity = { format, replicaId, incarnation, clusterId, founding, mayFound };
+  const identity = { format, replicaId, incarnation, clusterId, founding, mayFound, witness };
   // A later format may have more in it than is checked here; but one of ours with a flipped bit in its format is no later.
   const ours = format <= FORMAT_VERSION ? identity : { ...identity, format: FORMAT_VERSION };
   if ((check === checkOf(ours)) !== format <= FORMAT_VERSION)
@@ -57,8 +60,10 @@ function ordered({
   clusterId,
   founding,
   mayFound,
+  witness,
 }: DirectoryIdentity): object {
-  return { format, replicaId, incarnation, clusterId, founding, mayFound };
+  const always = { format, replicaId, incarnation, clusterId, founding, mayFound };
+  return witness ? { ...always, witness } : always;
 }
 
 function checkOf(identity: DirectoryIdentity): string {

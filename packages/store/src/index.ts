@@ -4,7 +4,7 @@ export { type DirectoryRequest, type OpenedDirectory } from './directory.js';
 export { DirectoryError, type DirectoryErrorKind, StoreError, type StoreErrorKind } from './errors.js';
 export { openDirectory } from './file-disk.js';
 export { DEFAULT_STATE_OPTIONS, KvState, type KvStateOptions } from './kv-state.js';
-export { OrderedLogStore } from './log-store.js';
+export { type DurableMark, OrderedLogStore } from './log-store.js';
 export { createMemoryLog, createMemoryState, MemoryDisk, openMemoryDirectory } from './memory-disk.js';
 export { MemoryContent, MemoryStore, type Schedule, scheduleMicrotask } from './memory-store.js';
 export {
@@ -14,3 +14,4 @@ export {
   type SeedRequest,
 } from './seed-directories.js';
 export { DEFAULT_REVISION_STEP, SLOT_STEP } from './seed-state.js';
+export { type WitnessLog, WitnessState } from './witness-state.js';

@@ -35,6 +35,9 @@ export interface LogParts {
   readonly verify: (done: Done<void>) => void;
 }
 
+/** What is known on disk to be chosen. */
+export type DurableMark = Pick<RecoveredLog, 'chosenThrough' | 'configurations'>;
+
 /** Identity and configurations are written anew once their marker is this old, so that the series can be cut. */
 const META_AGE_MAX = 64;
 /** Markers kept beyond two per entry, before old entries are written anew to shorten the series. */
@@ -42,6 +45,8 @@ const MARKERS_SLACK = 4096;
 
 export class OrderedLogStore implements LogStore {
   recovered: RecoveredLog;
+  /** As the last write left it. */
+  durable: DurableMark;
   private readonly parts: LogParts;
   private head: Head;
   private series: MarkerSeries;
@@ -55,6 +60,7 @@ export class OrderedLogStore implements LogStore {
   constructor(parts: LogParts, loaded: LoadedLog) {
     this.parts = parts;
     this.recovered = loaded.recovered;
+    this.durable = loaded.recovered;
     this.head = loaded.head;
     this.series = loaded.series;
     this.configurations = loaded.recovered.configurations;
@@ -90,6 +96,7 @@ export class OrderedLogStore implements LogStore {
           return fail(thrown);
         }
         this.head = head;
+        this.durable = { chosenThrough: head.chosenThrough, configurations: this.configurations };
         this.writeEnded();
         done(null, marker);
       });
@@ -152,6 +159,10 @@ export class OrderedLogStore implements LogStore {
     });
   }
 
+  defer(task: () => void): void {
+    this.parts.store.defer(task);
+  }
+
   close(done: Done<void>): void {
     this.whenQuiet(() => {
       this.poison ??= new StoreError('closed', 'the log is closed');
@@ -164,6 +175,7 @@ export class OrderedLogStore implements LogStore {
 
   private adopt(loaded: LoadedLog): void {
     this.recovered = loaded.recovered;
+    this.durable = loaded.recovered;
     this.head = loaded.head;
     this.series = loaded.series;
     this.configurations = loaded.recovered.configurations;

@@ -74,10 +74,17 @@ export class SeededDirectory {
 
   /** From here on a kvd starts on it. */
   release(): void {
-    const { identity, clusterId, founding } = this.seed;
+    const { identity, clusterId, founding, hasState } = this.seed;
     this.disk.setReserve(true);
     // Its configuration is known: it has nothing to found, and never will.
-    const written = { format: FORMAT_VERSION, ...identity, clusterId, founding, mayFound: false };
+    const written = {
+      format: FORMAT_VERSION,
+      ...identity,
+      clusterId,
+      founding,
+      mayFound: false,
+      witness: !hasState,
+    };
     this.disk.writeText('identity.json', encodeIdentity(written));
   }
 

@@ -28,7 +28,7 @@ import { type LoadedLog, loadLog } from '../src/log-loader.js';
 import type { KeyRange, OrderedStore, RangeReader, StoreOp } from '../src/ordered-store.js';
 import { DiskSideFile } from '../src/side-file.js';
 import { verifyInChild } from '../src/verify-child.js';
-import { BALLOT, call, entry, flush, FOUNDING, persist, put, run, scratch, text } from './helpers.js';
+import { BALLOT, call, entry, flush, FOUNDING, kept, persist, put, run, scratch, text } from './helpers.js';
 
 const REQUEST = { replicaId: 1, founding: FOUNDING };
 const CLUSTER = 'cd'.repeat(16);
@@ -131,7 +131,7 @@ test('what was promised, accepted, chosen and applied is there after a restart',
   t.equal(state.appliedThrough, 30);
   t.equal(state.revision, 30);
   t.equal(text(state.get(Buffer.from('key 7'))?.value ?? Buffer.of()), valueOf(7));
-  await call<void>((done) => state.scrub(done));
+  await call<void>((done) => kept(state).scrub(done));
   await opened.close();
 });
 

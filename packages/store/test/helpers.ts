@@ -15,6 +15,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { KvState, type OpenedDirectory } from '../src/index.js';
 
 export const INCARNATION = 'ab'.repeat(16);
 export const IDENTITY = { replicaId: 1, incarnation: INCARNATION };
@@ -25,6 +26,12 @@ export function call<T>(start: (done: Done<T>) => void): Promise<T> {
   return new Promise((resolve, reject) => {
     start((error, result) => (error === null ? resolve(result) : reject(error)));
   });
+}
+
+/** Of a directory that is no witness's. */
+export function kept(state: OpenedDirectory['state']): KvState {
+  if (state instanceof KvState) return state;
+  throw new Error('a witness keeps no state');
 }
 
 /** A folder of its own, gone when the test ends. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { type Test, test } from 'tap';
 import type { Done, SnapshotReader } from '@kvd/replica';
 import {
-  BackupError,
+  type BackupError,
   createMemoryState,
   type KvState,
   openDirectory,
@@ -12,7 +12,7 @@ import {
   type SeedRequest,
   seedDirectories,
 } from '../src/index.js';
-import { call, flush, keyed, put, readSnapshot, run, scanAll, scratch, text } from './helpers.js';
+import { call, flush, kept, keyed, put, readSnapshot, run, scanAll, scratch, text } from './helpers.js';
 
 const CLUSTER = 'cd'.repeat(16);
 const STEP = 1_000_000;
@@ -89,7 +89,7 @@ test('every member gets a directory that names all, with the same state, above t
     t.same(copy.configurations, log.recovered.configurations);
     t.match(copy, { appliedThrough: 10_000, durableThrough: 10_000, contentHash: seeded.contentHash });
     t.equal(copy.stateHash, seeded.stateHash);
-    await call<void>((done) => copy.scrub(done));
+    await call<void>((done) => kept(copy).scrub(done));
     const entries = (await scanAll(copy)).map(({ key, value }) => [text(key), text(value)]);
     t.same(
       entries,
@@ -102,7 +102,7 @@ test('sessions, idempotency keys and leases go on where they were; the past cann
   const state = await lived();
   const root = scratch(t);
   const seeded = await seedDirectories(root, await requestOf(state));
-  const { state: copy } = await opened(t, root, 2);
+  const copy = kept((await opened(t, root, 2)).state);
   const retry = put('key 0', 'again', { session: 65_536, sequence: 60, lowestUnanswered: 1 });
   t.same(await run(copy, [retry]), [{ type: 'put', revision: 60 }]);
   t.same(await run(copy, [keyed('order', put('ordered', 'yes'))]), [{ type: 'put', revision: 61 }]);
