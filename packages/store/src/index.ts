@@ -1,5 +1,16 @@
 /** @kvd/store: a replica's data directory, its log and its key-value state, on LevelDB and in memory. */
+export { BackupDecoder, type CheckedBackup } from './backup-decoder.js';
 export { BackupError, type BackupErrorKind } from './backup-errors.js';
+export type { BackupHeader } from './backup-format.js';
+export {
+  type BackupBytes,
+  type BackupProgress,
+  checkBackup,
+  restoreBackup,
+  type Restored,
+  type RestoreRequest,
+} from './backup-source.js';
+export { type BackupOrigin, BackupWriter } from './backup-writer.js';
 export { type DirectoryRequest, type OpenedDirectory } from './directory.js';
 export { DirectoryError, type DirectoryErrorKind, StoreError, type StoreErrorKind } from './errors.js';
 export { openDirectory } from './file-disk.js';

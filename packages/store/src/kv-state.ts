@@ -272,6 +272,29 @@ export class KvState implements StateMachine {
     });
   }
 
+  /** The revision that is on disk. */
+  get durableRevision(): Revision {
+    return this.diskHead.revision;
+  }
+
+  /**
+   * A reader over the state as it is on disk, for a backup. Nothing is flushed for it, so no state gets ahead of its log
+   * because somebody took a copy of it; what is applied is on disk a moment later (see durableRevision).
+   */
+  openDurable(done: Done<StateSnapshot | null>): void {
+    this.queue.run((release) => {
+      let snapshot: StateSnapshot | null = null;
+      let failure: Error | null = this.broken ?? this.poison;
+      try {
+        if (failure === null) snapshot = new StateSnapshot(this.store);
+      } catch (error) {
+        failure = asStoreError(error);
+      }
+      release();
+      this.store.defer(() => done(failure, snapshot));
+    });
+  }
+
   createInstaller(): SnapshotInstaller {
     this.lastGeneration += 1;
     const { epoch } = this;

@@ -8,7 +8,7 @@
  */
 import type { ClusterId, Configuration, Member, MemberRole, ReplicaId, Slot } from '@kvd/paxos';
 import type { SnapshotReader } from '@kvd/replica';
-import { PAGE_BYTES_MAX } from '@kvd/protocol';
+import { PAGE_BYTES_MAX, WITNESS_SUFFIX } from '@kvd/protocol';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { BackupError } from './backup-errors.js';
@@ -91,7 +91,7 @@ async function seedAll(places: readonly string[], request: SeedRequest): Promise
     disks.map((disk) => disk.newIncarnation()),
   );
   const configurations = [{ slot, configuration }];
-  const founding = request.members.map(({ replicaId, address }) => `${replicaId}=${address}`).join(',');
+  const founding = request.members.map(foundingEntry).join(',');
   const seeds = configuration.members.map((member): DirectorySeed => {
     const { replicaId, incarnation, role } = member;
     const hasState = role !== 'witness';
@@ -146,6 +146,11 @@ function configurationOf(request: SeedRequest, incarnations: readonly string[]):
   );
   // It replaces none: what came before was another cluster's.
   return { clusterId, alpha, replaces: 0, members, acceptQuorum };
+}
+
+/** As `--peers` has it. */
+function foundingEntry({ replicaId, address, role }: SeedMember): string {
+  return `${replicaId}=${address}${role === 'witness' ? WITNESS_SUFFIX : ''}`;
 }
 
 function checkRequest({ members, acceptQuorum }: SeedRequest): void {

@@ -39,7 +39,7 @@ export class StateSnapshot implements SnapshotReader {
   readonly configurations: readonly ConfigurationAt[];
   private readonly store: OrderedStore;
   private readonly reader: RangeReader;
-  private readonly head: StateHead;
+  readonly head: StateHead;
   private pending: readonly Pair[] = [];
   private position = 0;
   private readonly records = new StateRecords();
@@ -71,6 +71,11 @@ export class StateSnapshot implements SnapshotReader {
   close(): void {
     this.stage = 'through';
     this.reader.close();
+  }
+
+  /** As the store does it: never before the call returned. */
+  defer(task: () => void): void {
+    this.store.defer(task);
   }
 
   private fill(parts: Buffer[], bytesMax: number, bytes: number, done: Done<Uint8Array | null>): void {
