@@ -40,6 +40,8 @@ export interface Daemon {
   readonly listening: HostPort;
   /** The exit status, once all has ended: by stop(), or because the daemon cannot go on. */
   readonly ended: Promise<ExitCode>;
+  /** Why it ended, or is about to, by itself; empty: it does not. */
+  readonly failure: string;
   status(): ReplicaStatus;
   /** Hand over leadership, flush, close everything. Called again: the same end. */
   stop(): Promise<ExitCode>;
@@ -67,6 +69,7 @@ class RunningDaemon implements Daemon {
   readonly address: string;
   readonly ended: Promise<ExitCode>;
   listening: HostPort = { host: '', port: 0 };
+  failure = '';
   readonly #directory: DataDirectory;
   readonly #trace: Trace;
   readonly #version: string;
@@ -83,7 +86,6 @@ class RunningDaemon implements Daemon {
   readonly #clientBytes = new SocketBytes();
   #assembled = false;
   #ticker: NodeJS.Timeout | null = null;
-  #failure = '';
   #lastLeader = 0;
   #lastWelcome = '';
   #stopping: Promise<ExitCode> | null = null;
@@ -218,7 +220,10 @@ class RunningDaemon implements Daemon {
         listeners: {
           onChange: () => this.#onChange(),
           onCluster: (clusterId) => this.#onCluster(clusterId),
-          onFailure: (failure) => this.#guard.onFailure(failure),
+          onFailure: (failure) => {
+            if (failure.kind === 'removed') this.#onRemoved(failure.slot);
+            else this.#guard.onFailure(failure);
+          },
         },
       },
     );
@@ -264,7 +269,7 @@ class RunningDaemon implements Daemon {
     return {
       version: this.#version,
       uptimeMs: Math.round(performance.now() - this.#startedMs),
-      failure: this.#failure,
+      failure: this.failure,
       stopping: this.#stopping !== null,
     };
   }
@@ -329,8 +334,20 @@ class RunningDaemon implements Daemon {
     }
   }
 
+  /** Noted, so that the next start says the same and disturbs nobody. */
+  #onRemoved(slot: number): void {
+    const { opened } = this.#directory;
+    const message = `replica ${opened.identity.replicaId} was removed from the cluster (configuration of slot ${slot})`;
+    try {
+      opened.noteRemoved(message);
+    } catch (error) {
+      this.#trace.event('warn', 'removal-not-noted', { reason: String(error) });
+    }
+    this.#giveUp(message, EXIT.removed);
+  }
+
   #giveUp(reason: string, exitCode: ExitCode = EXIT.storage): void {
-    this.#failure = reason;
+    this.failure = reason;
     this.#trace.event('error', 'giving-up', { reason, exitCode });
     // Not from within the replica that reports it.
     setImmediate(() => {

@@ -75,6 +75,7 @@ async function run(options: KvdOptions, version: string): Promise<ExitCode> {
   }
   process.stdout.write(`kvd ready: replica ${options.id}, ${daemon.address}\n`);
   const exitCode = await daemon.ended;
+  if (exitCode !== EXIT.clean) process.stderr.write(`kvd: ${daemon.failure}\n`);
   log.flush();
   return exitCode;
 }

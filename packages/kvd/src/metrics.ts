@@ -3,6 +3,7 @@
  * What changes all the time is counted in plain numbers; what others know already is read when somebody scrapes.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { MemberRole } from '@kvd/paxos';
 import type { PaxosRole, ReplicaStatus } from '@kvd/replica';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { StorageObserver } from './observed-storage.js';
@@ -17,6 +18,8 @@ export interface MetricSources {
   readonly httpRequests: () => number;
   readonly clients: () => ClientTraffic;
   readonly peers: () => readonly PeerStats[];
+  /** As ReplicaApi.slowMs. */
+  readonly slowMs: () => number;
 }
 
 /** WebSocket clients. */
@@ -28,6 +31,7 @@ export interface ClientTraffic {
 }
 
 const ROLES = ['leader', 'follower', 'candidate', 'learner', 'witness', 'founding', 'stopped'] as const;
+const MEMBER_ROLES: readonly MemberRole[] = ['voter', 'learner', 'witness'];
 const WRITE_BUCKETS_SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2];
 const NANOSECONDS = 1e9;
 const LOOP_DELAY_RESOLUTION_MS = 20;
@@ -40,7 +44,7 @@ export class Metrics {
   /** The replica's status at this scrape. */
   #now: ReplicaStatus;
   /** Read by whoever wraps the stores. */
-  readonly storage: StorageObserver;
+  readonly storage: Omit<StorageObserver, 'logWriting'>;
 
   constructor(replicaId: number, version: string, meter: RequestMeter, sources: MetricSources) {
     this.#sources = sources;
@@ -110,7 +114,7 @@ export class Metrics {
     });
   }
 
-  #storageMetrics(): StorageObserver {
+  #storageMetrics(): Omit<StorageObserver, 'logWriting'> {
     const histogram = (name: string, help: string): Histogram =>
       new Histogram({ name, help, buckets: WRITE_BUCKETS_SECONDS, registers: [this.#registry] });
     const writes = histogram('kvd_log_write_seconds', 'Synced writes of the log');
@@ -130,7 +134,7 @@ export class Metrics {
   }
 
   #replicaGauges(): void {
-    const { chaosKills, httpRequests } = this.#sources;
+    const { chaosKills, httpRequests, slowMs } = this.#sources;
     const simple: readonly (readonly [string, string, (now: ReplicaStatus) => number])[] = [
       ['kvd_chosen_through_slot', 'Every slot up to it is chosen and known here', (now) => now.chosenThrough],
       ['kvd_applied_through_slot', 'Every slot up to it is applied here', (now) => now.appliedThrough],
@@ -139,7 +143,6 @@ export class Metrics {
       ['kvd_leader', 'The replica that leads, as known here; 0: none', (now) => now.leader],
       ['kvd_ready', '1 when linearizable requests can be answered', (now) => (now.ready ? 1 : 0)],
       ['kvd_pending_requests', 'Requests that wait for an answer', (now) => now.pendingRequests],
-      ['kvd_members', 'Members of the configuration', (now) => now.members.length],
       [
         'kvd_peers_connected',
         'Other members that this replica is connected with',
@@ -155,6 +158,19 @@ export class Metrics {
         for (const name of ROLES) gauge.set({ role: name }, name === role ? 1 : 0);
       },
       ['role'],
+    );
+    this.#gauge(
+      'kvd_members',
+      'Members of the configuration',
+      (gauge) => {
+        const { members } = this.#now;
+        for (const role of MEMBER_ROLES)
+          gauge.set({ role }, members.filter((member) => member.role === role).length);
+      },
+      ['role'],
+    );
+    this.#gauge('kvd_replica_slow_ms', 'How long a synced write of the log takes, stalls included', (gauge) =>
+      gauge.set(slowMs()),
     );
     this.#gauge(
       'kvd_chaos_down',

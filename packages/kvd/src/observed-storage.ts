@@ -9,6 +9,8 @@ import { type Done, type LogStore, type StateMachine, WrappedState } from '@kvd/
 export type StorePart = 'log' | 'state';
 
 export interface StorageObserver {
+  /** A write of the log begins; logWritten or failed follows. */
+  logWriting(): void;
   logWritten(entries: number, bytes: number, seconds: number): void;
   stateFlushed(seconds: number): void;
   failed(part: StorePart, error: Error): void;
@@ -29,6 +31,7 @@ export class ObservedLog implements LogStore {
 
   write(batch: Persist, done: Done<number>): void {
     const began = performance.now();
+    this.#observer.logWriting();
     this.#log.write(batch, (error, marker) => {
       if (error === null)
         this.#observer.logWritten(batch.entries.length, valueBytes(batch), secondsSince(began));

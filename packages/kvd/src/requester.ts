@@ -1,6 +1,6 @@
 /**
  * Requests to the replica as promises, for HTTP. The replica keeps the deadlines; should an answer not come at all,
- * this still ends the wait: unknown for a mutation, unavailable for a read.
+ * this still ends the wait: unknown for what may have changed something, unavailable for a read.
  */
 import type { ReplicaApi, ReplySink } from '@kvd/replica';
 import type { Request, Response } from '@kvd/protocol';
@@ -59,7 +59,9 @@ export class Requester implements ReplySink {
 
 function unanswered(request: Request): Response {
   const message = `no answer within ${request.timeoutMs} ms`;
-  return request.type === 'mutate'
+  const changes =
+    request.type === 'mutate' || (request.type === 'members' && request.change !== null && !request.plan);
+  return changes
     ? { type: 'error', code: 'KVD_OUTCOME_UNKNOWN', message, outcome: 'unknown' }
     : { type: 'error', code: 'KVD_TIMEOUT', message, outcome: 'not-done' };
 }

@@ -41,7 +41,7 @@ export class StorageGuard {
     this.#keepReserve();
   }
 
-  onFailure(failure: ReplicaFailure): void {
+  onFailure(failure: Exclude<ReplicaFailure, { kind: 'removed' }>): void {
     if (this.#stopped) return;
     switch (failure.kind) {
       case 'log':

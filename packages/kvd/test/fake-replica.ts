@@ -33,6 +33,7 @@ export class FakeReplica implements ReplicaApi {
   pageEntries = 2;
   ready = true;
   leader = 1;
+  slowMs = 0;
   reason = '';
   revision = 0;
   /** What recoverLog() ends with, one after the other; then it works. */

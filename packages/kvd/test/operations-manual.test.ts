@@ -28,6 +28,7 @@ test('the manual names every metric', async (t) => {
     httpRequests: () => 0,
     clients: () => ({ connections: 0, bytesIn: 0, bytesOut: 0 }),
     peers: () => [],
+    slowMs: () => 0,
   });
   const names = [...(await metrics.text()).matchAll(/^# TYPE (kvd_\S+)/gm)].map(([, name]) => name ?? '');
   metrics.close();

@@ -60,12 +60,14 @@ export async function repeatable(
   return tellOutcome(await requester.request(asked), tell);
 }
 
+/** An error of what may have changed something: where nobody knows, it says so. */
+export function errorOf({ code, message, outcome }: Extract<Response, { type: 'error' }>): Answer {
+  const lost = outcome === 'unknown' && ERRORS[code].httpStatus === 503;
+  return errorAnswer(lost ? 'KVD_OUTCOME_UNKNOWN' : code, message);
+}
+
 function tellOutcome(response: Response, tell: Tell): Answer {
-  if (response.type === 'error') {
-    const { code, message, outcome } = response;
-    const lost = outcome === 'unknown' && ERRORS[code].httpStatus === 503;
-    return errorAnswer(lost ? 'KVD_OUTCOME_UNKNOWN' : code, message);
-  }
+  if (response.type === 'error') return errorOf(response);
   if (response.type !== 'result') throw new Error(`a mutation was answered with "${response.type}"`);
   const { result } = response;
   return result.type === 'error' ? errorAnswer(result.code, result.message) : tell(result);

@@ -18,6 +18,7 @@ import type { Call } from './call.js';
 import { history, postCompact } from './history-routes.js';
 import { deleteKey, deletePrefix, getKey, type KeyCall, putKey } from './kv-routes.js';
 import { grantLease, keepLeaseAlive, listLeases, revokeLease, showLease } from './lease-routes.js';
+import { getMembers, postMembers } from './member-routes.js';
 import { Query } from './query.js';
 import { type Answer, errorAnswer, jsonAnswer, sendAnswer } from './respond.js';
 import { scan } from './scan-routes.js';
@@ -135,7 +136,11 @@ const POSTS: ReadonlyMap<string, (requester: Requester, call: Call) => Promise<A
   ['/v1/leases', grantLease],
   ['/v1/outcome', postOutcome],
   ['/v1/compact', postCompact],
+  ['/v1/members', postMembers],
 ]);
+
+/** Of these, what a GET shows. */
+const SHOWN_TOO: ReadonlySet<string> = new Set(['/v1/leases', '/v1/members']);
 
 async function routeFixed(
   targets: HttpTargets,
@@ -150,9 +155,13 @@ async function routeFixed(
       ? deletePrefix(requester, call.request, rawQuery)
       : notAllowed(method, 'GET, HEAD, DELETE');
   }
+  if (path === '/v1/members' && method === 'GET') {
+    new Query(rawQuery, []);
+    return getMembers(requester, call);
+  }
   const post = POSTS.get(path);
   if (post !== undefined) {
-    if (method !== 'POST') return notAllowed(method, path === '/v1/leases' ? 'GET, HEAD, POST' : 'POST');
+    if (method !== 'POST') return notAllowed(method, SHOWN_TOO.has(path) ? 'GET, HEAD, POST' : 'POST');
     new Query(rawQuery, []);
     return post(requester, call);
   }
