@@ -1,6 +1,7 @@
 /** The command line: commands, flags and help, as INTERFACE says. Parsing only; what a command does is in commands/. */
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
+import { addBench } from './bench-cli.js';
 import { addCheck } from './check-cli.js';
 import { count, type Doing, fraction, number, optionalText, text, wholeNumber } from './cli-options.js';
 import { chaosCampaign, chaosSet, chaosShow } from './commands/chaos.js';
@@ -134,6 +135,7 @@ export function makeCli(
   addChaos(cli, doing);
   addCluster(cli, doing, extraFlags);
   addDrills(cli, doing);
+  addBench(cli, doing);
   addCheck(cli, doing);
   return cli.completion('completion', 'print a completion script for the shell');
 }
