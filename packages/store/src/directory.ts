@@ -28,7 +28,7 @@ export interface DirectoryRequest {
    */
   readonly founding: string | null;
   readonly state?: KvStateOptions;
-  /** It is a witness's and keeps no state, for good. Absent: false. */
+  /** It is a witness's and keeps no state, for good. Absent: as written down, and when it is formatted it is none. */
   readonly witness?: boolean;
 }
 
@@ -73,7 +73,8 @@ const NO_CLUSTER = '';
  * @throws StoreError the disk failed
  */
 export async function openOnDisk(disk: DirectoryDisk, request: DirectoryRequest): Promise<OpenedDirectory> {
-  const start: Start = { disk, request, founding: request.founding, clusterId: NO_CLUSTER, setAside: [] };
+  const { founding, witness } = request;
+  const start: Start = { disk, request, founding, witness, clusterId: NO_CLUSTER, setAside: [] };
   const present = await takeStock(start);
   if (present === null) return format(start);
   const { logDamage, stateDamage } = await disk.verify(isWitness(start) ? ['log'] : ['log', 'state']);
@@ -88,12 +89,13 @@ interface Start {
   readonly request: DirectoryRequest;
   /** As given, else as written down. */
   founding: string | null;
+  witness: boolean | undefined;
   clusterId: ClusterId;
   readonly setAside: string[];
 }
 
-function isWitness({ request }: Start): boolean {
-  return request.witness ?? false;
+function isWitness({ witness }: Start): boolean {
+  return witness ?? false;
 }
 
 /** The identity of a directory that was formatted and has its log; null: it is to be formatted. */
@@ -113,6 +115,7 @@ async function takeStock(start: Start): Promise<DirectoryIdentity | null> {
     try {
       const identity = decodeIdentity(text);
       checkOwner(disk, start.request, identity);
+      start.witness ??= identity.witness;
       checkKind(start, identity);
       refuseIfRemoved(disk);
       if (!start.founding) start.founding = identity.founding;

@@ -217,6 +217,12 @@ test('the role of a founding member is part of the founding, its address is not'
   await (await openDirectory(path, { replicaId: 1, founding: '1=x:1,2=y:2,3=z:3/witness' })).close();
   const differs = await refused(openDirectory(path, { replicaId: 1, founding: '1=a:1,2=b:2,3=c:3' }));
   t.equal(differs.kind, 'founding-differs');
+
+  const witness = join(scratch(t), 'w');
+  await (await openDirectory(witness, { replicaId: 3, founding, witness: true })).close();
+  await (await openDirectory(witness, { replicaId: 3, founding: null })).close();
+  t.ok(existsSync(join(witness, 'log')) && !existsSync(join(witness, 'state')), 'it is what it was formatted as');
+  t.equal((await refused(openDirectory(witness, { replicaId: 3, founding, witness: false }))).kind, 'foreign');
 });
 
 test('the directory of a replica that was removed opens no more, damaged or not', async (t) => {
