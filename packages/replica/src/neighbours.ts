@@ -20,12 +20,18 @@ export interface PeerAddress {
 
 export class Neighbours {
   private readonly connected = new Map<Incarnation, Neighbour>();
+  /** Where this start was told to reach somebody, whatever is said elsewhere. */
+  private readonly told: ReadonlyMap<ReplicaId, string>;
 
   constructor(
     private readonly self: Identity,
     private readonly founding: readonly FoundingReplica[],
     private readonly contacts: readonly PeerAddress[],
-  ) {}
+    dial: readonly PeerAddress[] = [],
+  ) {
+    const moved = founding.filter(({ address, written }) => written !== undefined && written !== address);
+    this.told = new Map([...moved, ...dial].map(({ id, address }) => [id, address]));
+  }
 
   onConnected(identity: Identity, address: string): void {
     const links = (this.connected.get(identity.incarnation)?.links ?? 0) + 1;
@@ -78,15 +84,10 @@ export class Neighbours {
     );
   }
 
-  /**
-   * Where a member is reached. What it says itself goes before all; then what this start was told, unless the log has
-   * moved the member since; then the log.
-   */
+  /** Where a member is reached: where this start was told, or where it says itself, or where the log says. */
   addressOf(member: Member): string {
     const live = this.with(member) ?? this.of(member.replicaId).at(-1);
-    if (live) return live.address;
-    const told = this.founding.find(({ id }) => id === member.replicaId);
-    return told && member.address === (told.written ?? told.address) ? told.address : member.address;
+    return this.told.get(member.replicaId) ?? live?.address ?? member.address;
   }
 
   /** Whom to stay connected with: members, or who may know them; and whoever is connected with us, to answer. */
@@ -94,9 +95,10 @@ export class Neighbours {
     const known: readonly PeerAddress[] = configuration
       ? configuration.members.map((member) => ({ id: member.replicaId, address: this.addressOf(member) }))
       : [...this.founding, ...this.contacts];
-    const peers = new Map(known.map(({ id, address }) => [id, address]));
+    const peers = new Map(known.map(({ id, address }) => [id, this.told.get(id) ?? address]));
     for (const { identity, address } of this.strangers(configuration))
-      if (!peers.has(identity.replicaId)) peers.set(identity.replicaId, address);
+      if (!peers.has(identity.replicaId))
+        peers.set(identity.replicaId, this.told.get(identity.replicaId) ?? address);
     peers.delete(this.self.replicaId);
     return [...peers].map(([id, address]) => ({ id, address }));
   }

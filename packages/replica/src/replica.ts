@@ -75,7 +75,12 @@ export class Replica implements ReplicaApi, TransportHandler {
     const { recovered } = log;
     this.identity = recovered.identity;
     this.tracer = new Tracer(ports.trace, this.identity.replicaId);
-    this.neighbours = new Neighbours(this.identity, options.founding ?? [], options.contacts ?? []);
+    this.neighbours = new Neighbours(
+      this.identity,
+      options.founding ?? [],
+      options.contacts ?? [],
+      options.dial ?? [],
+    );
     this.node = new PaxosNode(
       {
         identity: this.identity,
