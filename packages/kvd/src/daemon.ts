@@ -8,13 +8,14 @@ import { statfsSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { PROTOCOL_VERSION, type Welcome } from '@kvd/protocol';
 import { Replica, type ReplicaStatus, type Trace, type TransportHandler } from '@kvd/replica';
-import { DirectoryError, KvState, StoreError } from '@kvd/store';
+import { DirectoryError, KvState, StoreError, WitnessState } from '@kvd/store';
 import { ClientListener, PeerMesh } from '@kvd/transport';
-import { formatAddress, type HostPort, parseAddress } from './addresses.js';
+import { formatAddress, type HostPort, parseAddress, type PeerAddress } from './addresses.js';
 import { Chaos, seededRandom, systemClock } from './chaos.js';
 import { type DataDirectory, openDataDirectory } from './data-directory.js';
 import { EXIT, type ExitCode, StartError } from './exit-codes.js';
 import type { DaemonFacts } from './http/admin-routes.js';
+import { SnapshotStreams } from './http/snapshot-routes.js';
 import { WatchStreams } from './http/watch-routes.js';
 import { HttpServer, type UpgradeHandler } from './http-server.js';
 import { type DaemonLog, traceTo } from './log.js';
@@ -171,16 +172,16 @@ class RunningDaemon implements Daemon {
       onPeerConnected: (from, address) => this.#replica.onPeerConnected(from, address),
       onPeerDisconnected: (from) => this.#replica.onPeerDisconnected(from),
     };
-    const { opened, address, members } = this.#directory;
+    const { opened, address } = this.#directory;
     const { identity, clusterId, foundingList: founding } = opened;
     const mesh = new PeerMesh({ identity, address, clusterId, founding, handler, trace: this.#trace });
-    // Until the replica knows a configuration, the founding members are whom to talk to.
-    mesh.setPeers(members);
+    // Until the replica knows a configuration.
+    mesh.setPeers(this.#firstPeers());
     return mesh;
   }
 
   #createReplica(options: KvdOptions): Replica {
-    const { address, members, opened } = this.#directory;
+    const { address, founding, contacts, opened } = this.#directory;
     // The stores report to what is made after the replica that needs them.
     const observer: StorageObserver = {
       logWriting: () => this.#slowness.writeBegan(),
@@ -198,7 +199,11 @@ class RunningDaemon implements Daemon {
     };
     return new Replica(
       {
-        founding: members,
+        founding,
+        contacts,
+        acceptQuorum: options.acceptQuorum,
+        readmit: options.readmit,
+        witness: opened.state instanceof WitnessState,
         newClusterId: randomBytes(16).toString('hex'),
         mayFound: opened.mayFound,
         address,
@@ -256,12 +261,23 @@ class RunningDaemon implements Daemon {
         replica: this,
         requester: this.#requester,
         watches: new WatchStreams(this.#replica),
+        snapshots: this.#createSnapshots(),
         chaos: this.#chaos,
         metrics: this.#metrics,
         facts: () => this.#facts(),
       },
       upgrades,
       log: (level, event, fields) => this.#trace.event(level, event, fields),
+    });
+  }
+
+  #createSnapshots(): SnapshotStreams {
+    const { state } = this.#directory.opened;
+    return new SnapshotStreams({
+      state: state instanceof KvState ? state : null,
+      status: () => this.status(),
+      requester: this.#requester,
+      wallMs: Date.now,
     });
   }
 
@@ -276,17 +292,21 @@ class RunningDaemon implements Daemon {
 
   #welcome(): Welcome {
     const { id, clusterId, leader, members } = this.status();
-    const known = members.length > 0 ? members : this.#directory.members;
-    // What --peers says today goes before what the founding configuration said.
-    const moved = new Map(this.#directory.members.map((member) => [member.id, member.address]));
+    const known = members.length > 0 ? members : this.#firstPeers();
     return {
       type: 'welcome',
       protocolVersion: PROTOCOL_VERSION,
       clusterId,
       replicaId: id,
       leaderId: leader,
-      members: known.map((member) => ({ id: member.id, address: moved.get(member.id) ?? member.address })),
+      members: known.map((member) => ({ id: member.id, address: member.address })),
     };
+  }
+
+  /** Whom to talk to, and to send clients to, before the members are known. */
+  #firstPeers(): readonly PeerAddress[] {
+    const { founding, contacts } = this.#directory;
+    return [...(founding ?? []), ...contacts];
   }
 
   /** Leader, members or readiness changed. */
@@ -306,7 +326,7 @@ class RunningDaemon implements Daemon {
 
   /** Reads the whole state once in the background: LevelDB alone does not notice every flipped bit. */
   #scrub(): void {
-    const { opened, members } = this.#directory;
+    const { opened } = this.#directory;
     const { state } = opened;
     if (opened.isNew || !(state instanceof KvState)) return;
     state.scrub((error) => {
@@ -317,7 +337,8 @@ class RunningDaemon implements Daemon {
       }
       // Anything else is the end of a reload or of the process, not the disk's.
       if (!(error instanceof StoreError) || error.kind !== 'damaged') return;
-      const rebuilds = members.length > 1 || this.status().cutThrough === 0;
+      const { members, cutThrough } = this.status();
+      const rebuilds = members.length > 1 || cutThrough === 0;
       if (rebuilds) opened.condemnState(error.message);
       this.#giveUp(
         `the state is damaged (${error.message}); ${rebuilds ? 'the next start rebuilds it' : 'nobody else has it'}`,

@@ -3,6 +3,7 @@ import type { PeerStats } from '@kvd/transport';
 import type { Test } from 'tap';
 import { Chaos, systemClock } from '../src/chaos.js';
 import type { DaemonFacts } from '../src/http/admin-routes.js';
+import { type SnapshotPorts, SnapshotStreams } from '../src/http/snapshot-routes.js';
 import { WatchStreams } from '../src/http/watch-routes.js';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits, HttpServer } from '../src/http-server.js';
 import { Metrics } from '../src/metrics.js';
@@ -33,7 +34,11 @@ export interface Served {
   readonly requester: Requester;
 }
 
-export async function serve(t: Test, limits: Partial<HttpLimits> = {}): Promise<Served> {
+export async function serve(
+  t: Test,
+  limits: Partial<HttpLimits> = {},
+  state: SnapshotPorts['state'] = null,
+): Promise<Served> {
   const replica = new FakeReplica();
   const meter = new RequestMeter(replica);
   const requester = new Requester(meter);
@@ -53,7 +58,15 @@ export async function serve(t: Test, limits: Partial<HttpLimits> = {}): Promise<
   const allFacts = (): DaemonFacts => ({ version: '1.2.3', uptimeMs: 5, ...facts });
   const server: HttpServer = new HttpServer(
     {
-      targets: { replica, requester, watches: new WatchStreams(replica), chaos, metrics, facts: allFacts },
+      targets: {
+        replica,
+        requester,
+        watches: new WatchStreams(replica),
+        snapshots: new SnapshotStreams({ state, status: () => replica.status(), requester, wallMs: () => 7 }),
+        chaos,
+        metrics,
+        facts: allFacts,
+      },
       upgrades: new Map([['/client', (_request, socket) => void socket.end('HTTP/1.1 101 Mine\r\n\r\n')]]),
       log: () => undefined,
     },

@@ -40,7 +40,7 @@ async function writeLines(response: ServerResponse, pages: AsyncIterable<Iterabl
 }
 
 /** Until the client has read what waits, is gone, or has read nothing for too long and loses its connection. */
-function drained(response: ServerResponse): Promise<void> {
+export function drained(response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     const settle = (): void => {
       clearTimeout(timer);

@@ -22,6 +22,7 @@ import { getMembers, postMembers } from './member-routes.js';
 import { Query } from './query.js';
 import { type Answer, errorAnswer, jsonAnswer, sendAnswer } from './respond.js';
 import { scan } from './scan-routes.js';
+import type { SnapshotStreams } from './snapshot-routes.js';
 import { postOutcome, postTxn } from './txn-routes.js';
 import type { WatchStreams } from './watch-routes.js';
 
@@ -30,6 +31,7 @@ export interface HttpTargets {
   readonly replica: Pick<ReplicaApi, 'status'>;
   readonly requester: Requester;
   readonly watches: WatchStreams;
+  readonly snapshots: SnapshotStreams;
   readonly chaos: Chaos;
   readonly metrics: { text(): Promise<string> };
   readonly facts: () => DaemonFacts;
@@ -49,6 +51,10 @@ export async function route(targets: HttpTargets, call: Call): Promise<void> {
   const method = request.method === 'HEAD' ? 'GET' : (request.method ?? '');
   if (path === '/v1/watch' && request.method === 'GET') {
     targets.watches.serve(call, rawQuery);
+    return;
+  }
+  if (path === '/v1/snapshot' && request.method === 'GET') {
+    await targets.snapshots.serve(call, rawQuery);
     return;
   }
   if (method === 'GET' && (await routeStream(targets.requester, path, rawQuery, call))) return;
@@ -165,8 +171,8 @@ async function routeFixed(
     new Query(rawQuery, []);
     return post(requester, call);
   }
-  // A watch has no end: nothing could be said of it to a HEAD.
-  if (path === '/v1/watch') return notAllowed(call.request.method ?? '', 'GET');
+  // Nothing is said of a watch, which has no end, or of a snapshot, which would have to be taken, to a HEAD.
+  if (path === '/v1/watch' || path === '/v1/snapshot') return notAllowed(call.request.method ?? '', 'GET');
   if (path === '/v1/history') return notAllowed(method, 'GET, HEAD');
   if (path === '/v1/chaos' && method === 'PUT') {
     new Query(rawQuery, []);
@@ -190,7 +196,7 @@ async function routeFixed(
 /** The pages that only show something. */
 async function showing(
   path: string,
-  { replica, chaos, facts, metrics }: Omit<HttpTargets, 'requester' | 'watches'>,
+  { replica, chaos, facts, metrics }: Omit<HttpTargets, 'requester' | 'watches' | 'snapshots'>,
 ): Promise<Answer | null> {
   switch (path) {
     case '/v1/status':
