@@ -33,6 +33,8 @@ export interface ReplicaOptions {
   readonly founding: readonly FoundingReplica[] | null;
   /** Whom to ask while no configuration is known: for who joins. */
   readonly contacts?: readonly { readonly id: ReplicaId; readonly address: string }[];
+  /** How long a leader is much slower than the others before it hands over; 0: it never does. */
+  readonly slowLeaderMs?: number;
   /** Where to reach these, whatever they or the log say: behind a proxy, through a tunnel. */
   readonly dial?: readonly { readonly id: ReplicaId; readonly address: string }[];
   /** Counts at founding only; 0: a majority. */

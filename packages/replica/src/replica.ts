@@ -24,6 +24,7 @@ import { Housekeeper } from './housekeeper.js';
 import { LogDriver } from './log-driver.js';
 import { membershipHostOf } from './membership/host.js';
 import { Membership } from './membership/membership.js';
+import { SlowLeader } from './membership/slow-leader.js';
 import { Neighbours } from './neighbours.js';
 import type { Pending } from './pending.js';
 import type { TransportHandler } from './ports.js';
@@ -56,6 +57,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   private readonly reads: Reads;
   private readonly router: Router;
   private readonly housekeeper: Housekeeper;
+  private readonly slowLeader: SlowLeader;
   private readonly tracer: Tracer;
   private readonly forwardSinks = new Map<ReplicaId, ReplySink>();
   private toSelf: Message[] = [];
@@ -127,6 +129,11 @@ export class Replica implements ReplicaApi, TransportHandler {
       this.proposeOwn(command, done),
     );
     const reportTicks = this.ticks(options.heartbeatMs);
+    const host = membershipHostOf(this, {
+      send: (to, message) => this.sendTo(to, message),
+      retry: (pending, why) => this.router.retry(pending, why),
+      onDismissed: (slot) => this.fail({ kind: 'removed', slot }),
+    });
     this.membership = new Membership(
       {
         readmit: options.readmit ?? 'auto',
@@ -134,14 +141,18 @@ export class Replica implements ReplicaApi, TransportHandler {
         reportTicks,
         electionTicks: this.ticks(options.electionTimeoutMs),
       },
-      membershipHostOf(this, {
-        send: (to, message) => this.sendTo(to, message),
-        retry: (pending, why) => this.router.retry(pending, why),
-        onDismissed: (slot) => this.fail({ kind: 'removed', slot }),
-      }),
+      host,
       this.neighbours,
       this.tracer,
       this.node.history.names(this.identity),
+    );
+    this.slowLeader = new SlowLeader(
+      options.slowLeaderMs,
+      reportTicks,
+      options.tickMs,
+      host,
+      this.membership,
+      this.tracer,
     );
     this.keeper = new StateKeeper(options, ports, this.node, this.driver, this.tracer, {
       onApplied: (entry, results) => this.onApplied(entry, results),
@@ -181,6 +192,7 @@ export class Replica implements ReplicaApi, TransportHandler {
       if (this.node.isEstablished) this.housekeeper.tick(this.clock.read(this.ports.state.clusterMs));
     }
     this.membership.tick();
+    this.slowLeader.tick();
     this.keeper.tick();
     this.router.tick();
     this.watches.tick();
