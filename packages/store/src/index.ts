@@ -26,3 +26,13 @@ export {
 } from './seed-directories.js';
 export { DEFAULT_REVISION_STEP, SLOT_STEP } from './seed-state.js';
 export { type WitnessLog, WitnessState } from './witness-state.js';
+export { type DescribedCommand, type DescribedValue } from './recover/described.js';
+export { type Verdict } from './recover/judge.js';
+export {
+  type PlannedDirectory,
+  type PlannedSlot,
+  type RecoveryPlan,
+  type SlotRange,
+} from './recover/plan.js';
+export { RecoverError, type RecoverErrorKind } from './recover/recover-error.js';
+export { type NewCluster, openRecovery, type Recovery, type RecoveryOptions } from './recover/recovery.js';

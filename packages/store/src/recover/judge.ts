@@ -49,8 +49,10 @@ export interface SurvivorLog {
   /** Verified whole: what it does not say did not happen. */
   readonly intact: boolean;
   readonly promised: Ballot;
-  /** Everything through it is chosen, says its log or its state. */
+  /** Everything through it is chosen, by a log or a state that was verified. */
   readonly knownThrough: Slot;
+  /** Everything through it is chosen, says a log that is damaged, and may have forgotten with which values. */
+  readonly claimedThrough: Slot;
   readonly configurations: readonly ConfigurationAt[];
   /** What it accepted above knownThrough; of a damaged log what can still be read. */
   readonly accepted: readonly LogEntry[];
@@ -104,7 +106,6 @@ export function judge(logs: readonly SurvivorLog[]): Judgement {
 
 class Judge {
   private readonly knownThrough: Slot;
-  /** A damaged log may know that more is chosen than anybody has the values of. */
   private readonly claimedThrough: Slot;
   private readonly held = new Map<Slot, Held[]>();
   private readonly lastHeld: Slot;
@@ -114,8 +115,8 @@ class Judge {
   private readonly history: ConfigurationHistory;
 
   constructor(private readonly logs: readonly SurvivorLog[]) {
-    this.knownThrough = Math.max(0, ...logs.filter(isIntact).map((log) => log.knownThrough));
-    this.claimedThrough = Math.max(this.knownThrough, ...logs.map((log) => log.knownThrough));
+    this.knownThrough = Math.max(0, ...logs.map((log) => log.knownThrough));
+    this.claimedThrough = Math.max(this.knownThrough, ...logs.map((log) => log.claimedThrough));
     for (const by of logs) for (const entry of by.accepted) this.hold(by, entry);
     this.lastHeld = Math.max(this.knownThrough, ...this.held.keys());
     this.configurations = this.knownConfigurations();

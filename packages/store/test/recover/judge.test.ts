@@ -1,7 +1,7 @@
 /** What the logs of survivors prove: a table of clusters that lost something, and the verdict on each slot. */
 import type { Ballot, Configuration, ConfigurationAt, LogEntry, Member, Value } from '@kvd/paxos';
 import t from 'tap';
-import { type Judgement, judge, type SurvivorLog, type Verdict } from '../../src/recover/judge.js';
+import { type Judgement, judge, type SurvivorLog } from '../../src/recover/judge.js';
 
 const ALPHA = 4;
 const CLUSTER = 'c'.repeat(32);
@@ -43,6 +43,7 @@ interface LogOf {
   readonly intact?: boolean;
   readonly promised?: number;
   readonly known?: number;
+  readonly claimed?: number;
   readonly configurations?: readonly ConfigurationAt[];
 }
 
@@ -53,6 +54,7 @@ function log(id: number, entries: readonly LogEntry[], more: LogOf = {}): Surviv
     intact: more.intact ?? true,
     promised: ballot(more.promised ?? highest),
     knownThrough: more.known ?? 10,
+    claimedThrough: more.claimed ?? 0,
     configurations: more.configurations ?? MAJORITY,
     accepted: entries,
   };
@@ -201,7 +203,7 @@ const CASES: readonly Case[] = [
   },
   {
     name: 'a damaged log that knows more chosen than anybody has: those slots are missing for certain',
-    logs: [1, 2, 3, 4].map((id) => log(id, [], id === 4 ? { intact: false, known: 15 } : {})),
+    logs: [1, 2, 3, 4].map((id) => log(id, [], id === 4 ? { intact: false, claimed: 15 } : {})),
     slots: [],
     unseen: { first: 11, last: 15 },
     keepThrough: 10,
@@ -209,7 +211,7 @@ const CASES: readonly Case[] = [
   {
     name: 'known chosen by a damaged log, and the value of all that can be: chosen',
     logs: [1, 2, 3, 4].map((id) =>
-      log(id, id === 1 ? [accepted(11, 1, 'a')] : [], id === 4 ? { intact: false, known: 11 } : {}),
+      log(id, id === 1 ? [accepted(11, 1, 'a')] : [], id === 4 ? { intact: false, claimed: 11 } : {}),
     ),
     slots: ['11:chosen=a'],
     unseen: null,
