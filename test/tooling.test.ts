@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 
 /** package -> the packages it may import. Arrows point down this list only. */
 const arrows: Record<string, readonly string[]> = {
-  kvctl: ['protocol', 'client', 'checker'],
+  kvctl: ['protocol', 'client', 'checker', 'store'],
   kvd: ['paxos', 'protocol', 'replica', 'store', 'transport'],
   sim: ['paxos', 'protocol', 'replica', 'store', 'checker'],
   level: ['protocol', 'client'],
