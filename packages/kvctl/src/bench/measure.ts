@@ -34,7 +34,7 @@ export interface Scene {
 
 export async function measure(
   scene: Scene,
-): Promise<Pick<RunFacts, 'skipped' | 'unfinished' | 'watchersBehind'>> {
+): Promise<Pick<RunFacts, 'skipped' | 'unfinished' | 'watchersBehind' | 'clientCpu'>> {
   const { setting, clients, keys, values, meter, progress, stop } = scene;
   const random = seededRandom(setting.seed);
   const watchers =
@@ -52,6 +52,7 @@ export async function measure(
     meter,
   });
   progress.begin(phaseOf(setting, bounds, meter));
+  const clientCpu = cpuMeter();
   const drained = new AbortController();
   const onStop = (): void => {
     pacer.stop();
@@ -62,8 +63,14 @@ export async function measure(
   try {
     await Promise.race([lanes.ended, stopFor(stop, DRAIN_AFTER_STOP_MS, drained.signal)]);
     meter.close(performance.now());
+    const cpu = clientCpu();
     await watchers?.end(AbortSignal.any([stop, AbortSignal.timeout(scene.timeoutMs)]));
-    return { skipped: pacer.skipped, unfinished: lanes.running(), watchersBehind: watchers?.behind ?? 0 };
+    return {
+      skipped: pacer.skipped,
+      unfinished: lanes.running(),
+      watchersBehind: watchers?.behind ?? 0,
+      clientCpu: cpu,
+    };
   } finally {
     drained.abort();
     stop.removeEventListener('abort', onStop);
@@ -112,6 +119,16 @@ function phaseOf({ count }: BenchSetting, bounds: Bounds, meter: Meter): Phase {
     done: () => (byTime ? Math.round(performance.now() - bounds.beginMs) : meter.figures().count),
     operations: () => meter.ended,
     failures: () => meter.failures,
+  };
+}
+
+/** How many cores this process has used since. */
+function cpuMeter(): () => number {
+  const begunMs = performance.now();
+  const before = process.cpuUsage();
+  return () => {
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1000 / (performance.now() - begunMs);
   };
 }
 

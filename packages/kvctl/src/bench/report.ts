@@ -27,7 +27,12 @@ export interface RunFacts {
   readonly unfinished: number;
   /** Watchers that did not see everything that was acknowledged. */
   readonly watchersBehind: number;
+  /** How many cores this process used under load: near 1, it may be what was measured. */
+  readonly clientCpu: number;
 }
+
+/** JavaScript runs on one core; the rest is garbage collection and compilation. */
+const BUSY_CPU = 0.9;
 
 /** One JSON object. The figures at its top are of all operations, those of `watch` of its events. */
 export function benchFields(setting: BenchSetting, facts: RunFacts, meter: Meter): Record<string, unknown> {
@@ -53,7 +58,7 @@ export function benchFields(setting: BenchSetting, facts: RunFacts, meter: Meter
       prefix: facts.prefix,
     },
     cluster: facts.target,
-    client: { node: process.version },
+    client: { node: process.version, cpu: Number(facts.clientCpu.toFixed(2)) },
   };
 }
 
@@ -75,6 +80,8 @@ export function benchText(setting: BenchSetting, facts: RunFacts, meter: Meter):
   if (facts.unfinished > 0) lines.push(`${number(facts.unfinished)} operations had not ended`);
   if (facts.watchersBehind > 0)
     lines.push(`${number(facts.watchersBehind)} of ${setting.watchers} watchers did not see everything`);
+  if (facts.clientCpu > BUSY_CPU)
+    lines.push(`this process used ${facts.clientCpu.toFixed(2)} cores: it may be what was measured`);
   return lines.join('\n');
 }
 
