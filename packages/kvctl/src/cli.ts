@@ -2,6 +2,7 @@
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { addBench } from './bench-cli.js';
+import { addSnapshots } from './backup-cli.js';
 import { addCheck } from './check-cli.js';
 import { count, type Doing, fraction, number, optionalText, text, wholeNumber } from './cli-options.js';
 import { chaosCampaign, chaosSet, chaosShow } from './commands/chaos.js';
@@ -26,6 +27,7 @@ import { addDrills } from './drill/cli.js';
 import { EXIT, type ExitCode, usage } from './errors.js';
 import { addMembers } from './member-cli.js';
 import { dataDir } from './paths.js';
+import { addRecover } from './recover-cli.js';
 
 const TIMEOUT_MS_MAX = 3_600_000;
 const ID_MAX = 2 ** 31 - 1;
@@ -132,11 +134,13 @@ export function makeCli(
   addData(cli, doing);
   addScripts(cli, doing);
   addMembers(cli, doing);
+  addSnapshots(cli, doing);
   addChaos(cli, doing);
   addCluster(cli, doing, extraFlags);
   addDrills(cli, doing);
   addBench(cli, doing);
   addCheck(cli, doing);
+  addRecover(cli, doing);
   return cli.completion('completion', 'print a completion script for the shell');
 }
 
