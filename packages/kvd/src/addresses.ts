@@ -1,7 +1,8 @@
 /**
- * Reads HOST:PORT and the list ID=HOST:PORT,… of --peers. Pure; resolves no name. Errors say which part is wrong.
+ * Reads HOST:PORT, the list ID=HOST:PORT,… of --peers, and the list HOST:PORT,… of --join. Pure; resolves no name. Errors
+ * say which part is wrong.
  */
-import { ADDRESS_BYTES_MAX, MEMBERS_MAX } from '@kvd/protocol';
+import { ADDRESS_BYTES_MAX, MEMBERS_MAX, WITNESS_SUFFIX } from '@kvd/protocol';
 
 export interface HostPort {
   /** A name, an IPv4 address, or an IPv6 address without its brackets. */
@@ -13,6 +14,11 @@ export interface PeerAddress {
   readonly id: number;
   /** HOST:PORT, an IPv6 host in brackets. */
   readonly address: string;
+}
+
+/** A founding member, as --peers lists it. */
+export interface Founder extends PeerAddress {
+  readonly role: 'voter' | 'witness';
 }
 
 export const REPLICA_ID_MAX = 2 ** 31 - 1;
@@ -41,17 +47,35 @@ export function formatAddress({ host, port }: HostPort): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** Of a socket: bound there, it listens everywhere; nobody can connect to it. */
+export function isUnspecified({ host }: HostPort): boolean {
+  return host === '0.0.0.0' || host === '::';
+}
+
 /**
- * `1=127.0.0.1:15000,2=[::1]:15000`, sorted by id.
+ * `db1:15000,db2:15000`, each once.
+ * @throws Error naming the entry that is malformed, or when there are too many.
+ */
+export function parseAddresses(text: string): string[] {
+  const addresses = text.split(',').map((part) => formatAddress(parseAddress(part.trim())));
+  if (addresses.length > MEMBERS_MAX)
+    throw new Error(`${addresses.length} addresses; at most ${MEMBERS_MAX} are possible`);
+  return [...new Set(addresses)];
+}
+
+/**
+ * `1=127.0.0.1:15000,2=[::1]:15000,3=db3:15000/witness`, sorted by id.
  * @throws Error naming the entry that is malformed or given twice.
  */
-export function parsePeers(text: string): PeerAddress[] {
+export function parsePeers(text: string): Founder[] {
   const parts = text.split(',').map((part) => part.trim());
   if (parts.length > MEMBERS_MAX)
     throw new Error(`${parts.length} members; at most ${MEMBERS_MAX} are possible`);
-  const peers: PeerAddress[] = [];
+  const peers: Founder[] = [];
   for (const part of parts) {
-    const match = /^(\d{1,10})=(.+)$/.exec(part);
+    const role = part.endsWith(WITNESS_SUFFIX) ? 'witness' : 'voter';
+    const named = role === 'witness' ? part.slice(0, -WITNESS_SUFFIX.length) : part;
+    const match = /^(\d{1,10})=(.+)$/.exec(named);
     const id = Number(match?.[1] ?? 0);
     if (match === null || id < 1 || id > REPLICA_ID_MAX) {
       throw new Error(`"${part}" is no ID=HOST:PORT with a positive number as ID`);
@@ -60,7 +84,14 @@ export function parsePeers(text: string): PeerAddress[] {
     const twin = peers.find((peer) => peer.id === id || peer.address === address);
     if (twin?.id === id) throw new Error(`replica ${id} is listed twice`);
     if (twin !== undefined) throw new Error(`replicas ${twin.id} and ${id} have the same address ${address}`);
-    peers.push({ id, address });
+    peers.push({ id, address, role });
   }
   return peers.sort((a, b) => a.id - b.id);
+}
+
+/** As --peers takes it. */
+export function describePeers(peers: readonly Founder[]): string {
+  return peers
+    .map(({ id, address, role }) => `${id}=${address}${role === 'witness' ? WITNESS_SUFFIX : ''}`)
+    .join(',');
 }

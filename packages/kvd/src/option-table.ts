@@ -2,17 +2,24 @@
  * Every option of kvd once: its name, what it means, what is allowed, its default. Flags, environment, configuration
  * file and --help are made from this table; parsing them is options.ts.
  */
-import { ALPHA_MAX, BATCH_COMMANDS_MAX, REQUEST_BYTES_MAX } from '@kvd/protocol';
+import { ALPHA_MAX, BATCH_COMMANDS_MAX, MEMBERS_MAX, REQUEST_BYTES_MAX } from '@kvd/protocol';
 import type { PaxosRole } from '@kvd/replica';
 import * as v from 'valibot';
-import { type HostPort, type PeerAddress, parseAddress, parsePeers, REPLICA_ID_MAX } from './addresses.js';
+import {
+  type Founder,
+  type HostPort,
+  parseAddress,
+  parseAddresses,
+  parsePeers,
+  REPLICA_ID_MAX,
+} from './addresses.js';
 
 export interface OptionSpec<T = unknown> {
   readonly describe: string;
   /** What is allowed, as it ends the sentence "--x must be …". */
   readonly allowed: string;
-  /** Numbers are written as numbers in a configuration file, everything else as strings. */
-  readonly numeric: boolean;
+  /** In a configuration file numbers are numbers, switches are true or false, and all else is a string. */
+  readonly kind: 'number' | 'switch' | 'text';
   readonly schema: v.GenericSchema<unknown, T>;
   readonly fallback?: T;
 }
@@ -22,8 +29,13 @@ export const PAXOS_ROLES: readonly PaxosRole[] = ['acceptor', 'learner', 'propos
 
 function integer(describe: string, min: number, max: number, fallback?: number): OptionSpec<number> {
   const schema = v.pipe(v.number(), v.integer(), v.minValue(min), v.maxValue(max));
-  const spec = { describe, allowed: `an integer from ${min} to ${max}`, numeric: true, schema };
+  const spec = { describe, allowed: `an integer from ${min} to ${max}`, kind: 'number' as const, schema };
   return fallback === undefined ? spec : { ...spec, fallback };
+}
+
+/** True where the flag is given without a value. */
+function onOrOff(describe: string): OptionSpec<boolean> {
+  return { describe, allowed: 'true or false', kind: 'switch', schema: v.boolean(), fallback: false };
 }
 
 /** Text that `parse` turns into T; what it throws is shown. */
@@ -44,7 +56,7 @@ function parsed<T>(
       }
     }),
   );
-  const spec = { describe, allowed, numeric: false, schema };
+  const spec = { describe, allowed, kind: 'text' as const, schema };
   return fallback === undefined ? spec : { ...spec, fallback };
 }
 
@@ -52,6 +64,11 @@ function parseLevel(text: string): (typeof LOG_LEVELS)[number] {
   const level = LOG_LEVELS.find((known) => known === text);
   if (level === undefined) throw new Error(`there is no level "${text}"`);
   return level;
+}
+
+function parseReadmit(text: string): 'auto' | 'manual' {
+  if (text !== 'auto' && text !== 'manual') throw new Error(`"${text}" is neither`);
+  return text;
 }
 
 /** @throws Error on an unknown role, a role given twice, or none. */
@@ -74,16 +91,38 @@ export const CHAOS_MS_MAX = 3_600_000;
 
 export const OPTION_TABLE = {
   id: integer("this replica's number", 1, REPLICA_ID_MAX),
-  peers: parsed<readonly PeerAddress[]>(
+  peers: parsed<readonly Founder[]>(
     'the founding members; later it overrides addresses, never membership',
-    'a list ID=HOST:PORT,…',
+    'a list ID=HOST:PORT,…, where the entry of a witness ends in /witness',
     parsePeers,
   ),
-  listen: parsed<HostPort>('where to bind [own entry in --peers]', 'HOST:PORT', parseAddress),
+  join: parsed<readonly string[]>(
+    'replicas of a cluster that others founded, to wait there until it is added',
+    'a list HOST:PORT,…',
+    parseAddresses,
+  ),
+  listen: parsed<HostPort>('where to bind [own address]', 'HOST:PORT', parseAddress),
+  advertise: parsed<HostPort>(
+    'own address, where peers and clients reach it [own entry in --peers, else --listen]',
+    'HOST:PORT',
+    parseAddress,
+  ),
+  witness: onOrOff('it votes, but keeps no keys and never leads; counts when its directory is formatted'),
   data: parsed('data directory', 'the path of a directory', nonEmpty),
   'tick-ms': integer('length of a tick', 1, 1_000, 20),
   'heartbeat-ms': integer('how often a leader says that it is there', 1, 60_000, 60),
   'election-timeout-ms': integer('silence of the leader after which another stands', 10, 600_000, 400),
+  readmit: parsed<'auto' | 'manual'>(
+    'whether a leader admits a member that lost its disk again by itself',
+    'auto or manual',
+    parseReadmit,
+    'auto',
+  ),
+  'accept-quorum': integer(
+    'how many accept a value before it is chosen; counts at founding only [a majority]',
+    1,
+    MEMBERS_MAX,
+  ),
   alpha: integer('how many slots ahead a configuration works; counts at founding only', 1, ALPHA_MAX, 256),
   'in-flight-slots': integer('slots proposed at the same time', 1, ALPHA_MAX, 8),
   'batch-bytes': integer('bytes of commands in a slot', 1_024, REQUEST_BYTES_MAX, 1_048_576),
@@ -98,7 +137,7 @@ export const OPTION_TABLE = {
   'chaos-fail-rate': {
     describe: 'probability that a role is killed at an interval',
     allowed: 'a number from 0 to 1',
-    numeric: true,
+    kind: 'number',
     schema: v.pipe(v.number(), v.minValue(0), v.maxValue(1)),
     fallback: 0,
   } satisfies OptionSpec<number>,

@@ -3,10 +3,11 @@
  * default. Touches nothing but the file that --config names; prints nothing; every error is a StartError (exit 2).
  */
 import { readFileSync } from 'node:fs';
+import { whyImpossible } from '@kvd/paxos';
 import type { PaxosRole } from '@kvd/replica';
 import * as v from 'valibot';
 import yargs from 'yargs';
-import type { HostPort, PeerAddress } from './addresses.js';
+import { describePeers, type Founder, formatAddress, type HostPort, isUnspecified } from './addresses.js';
 import { EXIT, StartError } from './exit-codes.js';
 import {
   defaultText,
@@ -26,14 +27,23 @@ export interface ChaosSettings {
 
 export interface KvdOptions {
   readonly id: number;
-  /** Sorted by id; null when not given, which only a directory that was founded before allows. */
-  readonly peers: readonly PeerAddress[] | null;
+  /** Sorted by id; null when not given, which only who joins, or a directory that was used before, may do. */
+  readonly peers: readonly Founder[] | null;
+  /** HOST:PORT of replicas to ask who the members are, this one not among them; null: founds, or needs nobody to ask. */
+  readonly join: readonly string[] | null;
   /** Where to bind; null: this replica's own address. */
   readonly listen: HostPort | null;
+  /** HOST:PORT of this replica, as this start says; null: as written down. */
+  readonly address: string | null;
+  /** Null: as its directory was formatted. */
+  readonly witness: boolean | null;
   readonly dataDirectory: string;
   readonly tickMs: number;
   readonly electionTimeoutMs: number;
   readonly heartbeatMs: number;
+  readonly readmit: 'auto' | 'manual';
+  /** 0: a majority. */
+  readonly acceptQuorum: number;
   readonly alpha: number;
   readonly inFlightSlots: number;
   readonly batchBytes: number;
@@ -89,7 +99,10 @@ export async function parseCommandLine(
 async function readFlags(argv: readonly string[], version: string): Promise<Map<string, Found> | string> {
   let parser = yargs()
     .scriptName('kvd')
-    .usage('$0 --id N --peers ID=HOST:PORT,… --data DIRECTORY\n\nRuns one replica of a kvd cluster.')
+    .usage(
+      '$0 --id N --peers ID=HOST:PORT,… --data DIRECTORY\n$0 --id N --join HOST:PORT,… --listen HOST:PORT --data ' +
+        'DIRECTORY\n\nRuns one replica of a kvd cluster: of one that it founds, or of one that it joins.',
+    )
     .parserConfiguration({
       'camel-case-expansion': false,
       'dot-notation': false,
@@ -108,12 +121,12 @@ async function readFlags(argv: readonly string[], version: string): Promise<Map<
     .wrap(110)
     .exitProcess(false);
   for (const name of OPTION_NAMES) {
-    const { describe, allowed } = OPTION_TABLE[name];
+    const { describe, allowed, kind } = OPTION_TABLE[name];
     const fallback = defaultText(name);
     const shown = fallback === '' ? '' : ` [${fallback}]`;
     parser = parser.option(name, {
       type: 'string',
-      requiresArg: true,
+      requiresArg: kind !== 'switch',
       describe: `${describe}: ${allowed}${shown}`,
     });
   }
@@ -138,9 +151,15 @@ function isOptionName(name: string): name is OptionName {
 }
 
 /** Text from a flag or the environment, as the JSON value it stands for. */
-function fromText(name: string, text: string): string | number {
-  const numeric = isOptionName(name) && OPTION_TABLE[name].numeric;
-  return numeric && /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+function fromText(name: string, text: string): string | number | boolean {
+  switch (isOptionName(name) ? OPTION_TABLE[name].kind : 'text') {
+    case 'number':
+      return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+    case 'switch':
+      return text === '' || text === 'true' ? true : text === 'false' ? false : text;
+    case 'text':
+      return text;
+  }
 }
 
 /** An empty variable counts as none, as compose files leave them. */
@@ -190,14 +209,22 @@ function assignValue<N extends OptionName>(values: Values, name: N, found: Found
 }
 
 function toOptions(values: Values): KvdOptions {
+  const { peers = null, listen = null } = values;
+  const id = required(values, 'id');
+  const address = addressOf(values, id);
   const options: KvdOptions = {
-    id: required(values, 'id'),
-    peers: values.peers ?? null,
-    listen: values.listen ?? null,
+    id,
+    peers,
+    join: values.join?.filter((other) => other !== address) ?? null,
+    listen,
+    address,
+    witness: witnessOf(values, id),
     dataDirectory: required(values, 'data'),
     tickMs: required(values, 'tick-ms'),
     electionTimeoutMs: required(values, 'election-timeout-ms'),
     heartbeatMs: required(values, 'heartbeat-ms'),
+    readmit: required(values, 'readmit'),
+    acceptQuorum: values['accept-quorum'] ?? 0,
     alpha: required(values, 'alpha'),
     inFlightSlots: required(values, 'in-flight-slots'),
     batchBytes: required(values, 'batch-bytes'),
@@ -226,7 +253,7 @@ function required<N extends OptionName>(values: Values, name: N): NonNullable<Va
 
 /** What no option can judge alone. */
 function checkTogether(options: KvdOptions): void {
-  const { tickMs, heartbeatMs, electionTimeoutMs, alpha, inFlightSlots, peers, id } = options;
+  const { tickMs, heartbeatMs, electionTimeoutMs, alpha, inFlightSlots } = options;
   const demand = (holds: boolean, message: string): void => {
     if (!holds) throw new StartError(EXIT.badUsage, message);
   };
@@ -236,13 +263,67 @@ function checkTogether(options: KvdOptions): void {
     `--heartbeat-ms (${heartbeatMs}) must be below --election-timeout-ms (${electionTimeoutMs})`,
   );
   demand(inFlightSlots <= alpha, `--in-flight-slots (${inFlightSlots}) must not be above --alpha (${alpha})`);
+  if (options.peers !== null) checkFounding(options, options.peers, demand);
+  if (options.join !== null) checkJoining(options, options.join, demand);
+}
+
+type Demand = (holds: boolean, message: string) => void;
+
+function checkFounding(
+  { id, join, witness, alpha, acceptQuorum }: KvdOptions,
+  peers: readonly Founder[],
+  demand: Demand,
+): void {
+  demand(join === null, '--peers founds a cluster and --join joins one: only one of them can be given');
+  const own = peers.find((peer) => peer.id === id);
+  demand(own !== undefined, `--peers does not list this replica (--id ${id}): ${describePeers(peers)}`);
   demand(
-    peers === null || peers.some((peer) => peer.id === id),
-    `--peers does not list this replica (--id ${id}): ${describePeers(peers)}`,
+    witness === (own?.role === 'witness'),
+    `--witness: the entry of replica ${id} in --peers does not end in /witness`,
+  );
+  const members = peers.map(({ id: replicaId, address, role }) => ({
+    replicaId,
+    incarnation: '',
+    address,
+    role,
+  }));
+  const reason = whyImpossible({ clusterId: '', alpha, replaces: 0, members, acceptQuorum });
+  demand(reason === '', `no cluster can be founded like that: ${reason}`);
+}
+
+function checkJoining(
+  { address, listen, acceptQuorum }: KvdOptions,
+  join: readonly string[],
+  demand: Demand,
+): void {
+  demand(join.length > 0, '--join names only this replica itself: it needs another one of the cluster');
+  demand(
+    address !== null,
+    listen === null
+      ? '--join needs --advertise or --listen: where peers and clients reach this replica'
+      : `--listen ${formatAddress(listen)} is where to bind, and nothing that peers can reach: give --advertise too`,
+  );
+  demand(
+    acceptQuorum === 0,
+    '--accept-quorum counts where a cluster is founded; kvctl member quorum changes that of a running one',
   );
 }
 
-/** `1=127.0.0.1:15000,2=…`, as --peers takes it. */
-export function describePeers(peers: readonly PeerAddress[] | null): string {
-  return (peers ?? []).map((peer) => `${peer.id}=${peer.address}`).join(',');
+/** Where this start says that the replica is reached. Where it binds says so only if nobody else does. */
+function addressOf({ advertise, listen, peers, join }: Values, id: number): string | null {
+  const own = peers?.find((peer) => peer.id === id);
+  if (advertise !== undefined) return formatAddress(advertise);
+  if (own !== undefined) return own.address;
+  return join === undefined ? null : addressIn(listen ?? null);
+}
+
+/** The address to bind as one to connect to; null where it is none. */
+export function addressIn(listen: HostPort | null): string | null {
+  return listen === null || isUnspecified(listen) ? null : formatAddress(listen);
+}
+
+function witnessOf({ witness = false, peers, join }: Values, id: number): boolean | null {
+  const own = peers?.find((peer) => peer.id === id);
+  if (own !== undefined) return witness || own.role === 'witness';
+  return witness || join !== undefined ? witness : null;
 }

@@ -35,15 +35,26 @@ const SAMPLES: Record<
 > = {
   id: { text: '2', json: 2, read: (o) => o.id, becomes: 2 },
   peers: {
-    text: '1=[::1]:7,2=db.example.org:8',
-    json: '1=[::1]:7,2=db.example.org:8',
+    text: '1=[::1]:7,2=db.example.org:8,3=db3:9/witness',
+    json: '1=[::1]:7,2=db.example.org:8,3=db3:9/witness',
     read: (o) => o.peers,
     becomes: [
-      { id: 1, address: '[::1]:7' },
-      { id: 2, address: 'db.example.org:8' },
+      { id: 1, address: '[::1]:7', role: 'voter' },
+      { id: 2, address: 'db.example.org:8', role: 'voter' },
+      { id: 3, address: 'db3:9', role: 'witness' },
     ],
   },
+  join: {
+    text: 'db1:7, [::1]:8,db1:7',
+    json: 'db1:7,[::1]:8',
+    read: (o) => o.join,
+    becomes: ['db1:7', '[::1]:8'],
+  },
   listen: { text: '[::]:99', json: '[::]:99', read: (o) => o.listen, becomes: { host: '::', port: 99 } },
+  advertise: { text: 'db:98', json: 'db:98', read: (o) => o.address, becomes: 'db:98' },
+  witness: { text: 'true', json: true, read: (o) => o.witness, becomes: true },
+  readmit: { text: 'manual', json: 'manual', read: (o) => o.readmit, becomes: 'manual' },
+  'accept-quorum': { text: '2', json: 2, read: (o) => o.acceptQuorum, becomes: 2 },
   data: { text: '/x y', json: '/x y', read: (o) => o.dataDirectory, becomes: '/x y' },
   'tick-ms': { text: '7', json: 7, read: (o) => o.tickMs, becomes: 7 },
   'heartbeat-ms': { text: '77', json: 77, read: (o) => o.heartbeatMs, becomes: 77 },
@@ -68,9 +79,10 @@ const SAMPLES: Record<
 
 /** What must be there, less the option that is looked at. */
 function others(name: OptionName): string[] {
+  const peers = name === 'witness' ? PEERS.replace('15000', '15000/witness') : PEERS;
   const pairs = [
     ['--id', '1'],
-    ['--peers', PEERS],
+    name === 'join' ? ['--listen', 'db2:9'] : ['--peers', peers],
     ['--data', 'd'],
   ].filter(([flag]) => flag !== `--${name}`);
   return pairs.flat();
@@ -80,15 +92,20 @@ test('defaults suit a LAN, and chaos is off', async (t) => {
   t.strictSame(await parse(REQUIRED), {
     id: 1,
     peers: [
-      { id: 1, address: '127.0.0.1:15000' },
-      { id: 2, address: '127.0.0.1:15001' },
-      { id: 3, address: '127.0.0.1:15002' },
+      { id: 1, address: '127.0.0.1:15000', role: 'voter' },
+      { id: 2, address: '127.0.0.1:15001', role: 'voter' },
+      { id: 3, address: '127.0.0.1:15002', role: 'voter' },
     ],
+    join: null,
     listen: null,
+    address: '127.0.0.1:15000',
+    witness: false,
     dataDirectory: 'data/replica-1',
     tickMs: 20,
     electionTimeoutMs: 400,
     heartbeatMs: 60,
+    readmit: 'auto',
+    acceptQuorum: 0,
     alpha: 256,
     inFlightSlots: 8,
     batchBytes: 1_048_576,
@@ -134,9 +151,10 @@ test('every option works as flag, as environment variable and in a file, in that
 
 test('a founding list is read exactly', async (t) => {
   const peers = (list: string) => ['--id', '1', '--data', 'd', '--peers', list];
-  t.strictSame((await parse(peers(' 2=b:2 , 1=[FE80::1%eth0]:1'))).peers, [
-    { id: 1, address: '[FE80::1%eth0]:1' },
-    { id: 2, address: 'b:2' },
+  t.strictSame((await parse(peers(' 2=b:2/witness , 3=c:3,1=[FE80::1%eth0]:1'))).peers, [
+    { id: 1, address: '[FE80::1%eth0]:1', role: 'voter' },
+    { id: 2, address: 'b:2', role: 'witness' },
+    { id: 3, address: 'c:3', role: 'voter' },
   ]);
   const refused: readonly (readonly [string, RegExp])[] = [
     ['1=a:1,1=b:2', /replica 1 is listed twice/],
@@ -154,10 +172,61 @@ test('a founding list is read exactly', async (t) => {
     ['a:1', /"a:1" is no ID=HOST:PORT/],
     ['0=a:1', /"0=a:1" is no ID=HOST:PORT/],
     ['1=a:1,', /"" is no ID=HOST:PORT/],
+    ['1=a:1/learner', /the port must be from 1 to 65535, not "1\/learner"/],
+    ['1=a:1/witness', /no voter would be left that holds the data/],
+    ['1=a:1,2=b:2/witness,3=c:3/witness', /2 witnesses would be a quorum by themselves/],
     ['1=a:1,2147483648=b:1', /positive number/],
     [Array.from({ length: 65 }, (_, i) => `${i + 1}=h:${i + 1}`).join(','), /65 members; at most 64/],
   ];
   for (const [list, why] of refused) t.match(await refusal(t, peers(list)), why, list);
+});
+
+test('one that joins says where it is reached, and founds nothing', async (t) => {
+  const joins = (...more: readonly string[]) => ['--id', '4', '--data', 'd', '--join', 'a:1,b:2', ...more];
+  t.match(await parse(joins('--listen', 'd:4')), {
+    peers: null,
+    join: ['a:1', 'b:2'],
+    address: 'd:4',
+    witness: false,
+  });
+  const advertised = await parse(joins('--listen', '0.0.0.0:4', '--advertise', 'd:4', '--witness'));
+  t.match(advertised, { address: 'd:4', witness: true });
+  t.strictSame(
+    (await parse(joins('--listen', 'b:2'))).join,
+    ['a:1'],
+    'a list that all are given names itself too',
+  );
+  t.strictSame(
+    await parse(['--id', '4', '--data', 'd', '--listen', 'd:4']).then(({ address }) => address),
+    null,
+  );
+  const refused: readonly (readonly [readonly string[], RegExp])[] = [
+    [joins(), /--join needs --advertise or --listen/],
+    [
+      joins('--listen', '0.0.0.0:4'),
+      /--listen 0\.0\.0\.0:4 is where to bind, and nothing that peers can reach/,
+    ],
+    [joins('--listen', '[::]:4'), /give --advertise too/],
+    [joins('--listen', 'd:4', '--peers', PEERS), /only one of them can be given/],
+    [joins('--listen', 'd:4', '--accept-quorum', '2'), /counts where a cluster is founded/],
+    [['--id', '4', '--data', 'd', '--join', 'd:4', '--listen', 'd:4'], /names only this replica itself/],
+    [
+      ['--id', '4', '--data', 'd', '--join', 'd', '--listen', 'd:4'],
+      /"d" is no HOST:PORT: the port is missing/,
+    ],
+  ];
+  for (const [argv, why] of refused) t.match(await refusal(t, argv), why, argv.join(' '));
+});
+
+test('where a founding member is reached, and what it is, its entry says; --advertise moves it', async (t) => {
+  t.equal((await parse([...REQUIRED, '--listen', '0.0.0.0:1'])).address, '127.0.0.1:15000');
+  t.equal((await parse([...REQUIRED, '--advertise', 'moved:1'])).address, 'moved:1');
+  const later = await parse(['--id', '1', '--data', 'd']);
+  t.match(later, { address: null, witness: null, peers: null, join: null }, 'as written down');
+  t.equal((await parse(['--id', '1', '--data', 'd', '--witness'])).witness, true);
+  const asWitness = PEERS.replace('15002', '15002/witness');
+  t.equal((await parse(['--id', '3', '--data', 'd', '--peers', asWitness])).witness, true);
+  t.equal((await parse(['--id', '1', '--data', 'd', '--peers', asWitness])).witness, false);
 });
 
 test('what is wrong is said, with what is allowed and where it was found', async (t) => {
@@ -215,6 +284,19 @@ test('what is wrong is said, with what is allowed and where it was found', async
       /--heartbeat-ms \(400\) must be below --election-timeout-ms \(400\)/,
     ],
     [
+      [...REQUIRED, '--witness'],
+      {},
+      /--witness: the entry of replica 1 in --peers does not end in \/witness/,
+    ],
+    [[...REQUIRED, '--witness', 'perhaps'], {}, /--witness must be true or false: not "perhaps"/],
+    [[...REQUIRED, '--readmit', 'never'], {}, /--readmit must be auto or manual: "never" is neither/],
+    [[...REQUIRED, '--accept-quorum', '0'], {}, /--accept-quorum must be an integer from 1 to 64: not 0/],
+    [
+      [...REQUIRED, '--accept-quorum', '4'],
+      {},
+      /an accept quorum of 4 needs as many voters, and there would be 3/,
+    ],
+    [
       [...REQUIRED, '--alpha', '4', '--in-flight-slots', '5'],
       {},
       /--in-flight-slots \(5\) must not be above --alpha/,
@@ -234,6 +316,13 @@ test('what is wrong is said, with what is allowed and where it was found', async
 
 test('a small alpha alone pulls the slots in flight down with it', async (t) => {
   t.equal((await parse([...REQUIRED, '--alpha', '4'])).inFlightSlots, 4);
+});
+
+test('a switch is on where it is named, and off where it says so', async (t) => {
+  const joins = ['--id', '4', '--data', 'd', '--join', 'a:1', '--listen', 'd:4'];
+  t.equal((await parse([...joins, '--witness', '--alpha', '4'])).witness, true);
+  t.equal((await parse([...joins, '--witness=false'], { KVD_WITNESS: 'true' })).witness, false);
+  t.equal((await parse(joins, { KVD_WITNESS: '' })).witness, false, 'an empty variable is none');
 });
 
 test('--help shows every option, --version the version', async (t) => {
