@@ -89,6 +89,16 @@ export function parsePeers(text: string): Founder[] {
   return peers.sort((a, b) => a.id - b.id);
 }
 
+/**
+ * `2=127.0.0.1:25001,3=127.0.0.1:25002`, sorted by id.
+ * @throws Error naming the entry that is malformed or given twice.
+ */
+export function parseDial(text: string): { readonly id: number; readonly address: string }[] {
+  const replicas = parsePeers(text);
+  if (replicas.some(({ role }) => role === 'witness')) throw new Error('only --peers says who is a witness');
+  return replicas.map(({ id, address }) => ({ id, address }));
+}
+
 /** As --peers takes it. */
 export function describePeers(peers: readonly Founder[]): string {
   return peers

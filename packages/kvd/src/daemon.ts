@@ -201,6 +201,7 @@ class RunningDaemon implements Daemon {
       {
         founding,
         contacts,
+        dial: options.dial,
         acceptQuorum: options.acceptQuorum,
         readmit: options.readmit,
         witness: opened.state instanceof WitnessState,

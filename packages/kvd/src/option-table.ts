@@ -10,6 +10,7 @@ import {
   type HostPort,
   parseAddress,
   parseAddresses,
+  parseDial,
   parsePeers,
   REPLICA_ID_MAX,
 } from './addresses.js';
@@ -106,6 +107,11 @@ export const OPTION_TABLE = {
     'own address, where peers and clients reach it [own entry in --peers, else --listen]',
     'HOST:PORT',
     parseAddress,
+  ),
+  dial: parsed<ReturnType<typeof parseDial>>(
+    'where to reach these replicas, whatever they or the log say: behind a proxy, through a tunnel',
+    'a list ID=HOST:PORT,…',
+    parseDial,
   ),
   witness: onOrOff('it votes, but keeps no keys and never leads; counts when its directory is formatted'),
   data: parsed('data directory', 'the path of a directory', nonEmpty),

@@ -35,6 +35,8 @@ export interface KvdOptions {
   readonly listen: HostPort | null;
   /** HOST:PORT of this replica, as this start says; null: as written down. */
   readonly address: string | null;
+  /** Where to reach these replicas, whatever they or the log say. */
+  readonly dial: readonly { readonly id: number; readonly address: string }[];
   /** Null: as its directory was formatted. */
   readonly witness: boolean | null;
   readonly dataDirectory: string;
@@ -218,6 +220,7 @@ function toOptions(values: Values): KvdOptions {
     join: values.join?.filter((other) => other !== address) ?? null,
     listen,
     address,
+    dial: values.dial ?? [],
     witness: witnessOf(values, id),
     dataDirectory: required(values, 'data'),
     tickMs: required(values, 'tick-ms'),

@@ -52,6 +52,15 @@ const SAMPLES: Record<
   },
   listen: { text: '[::]:99', json: '[::]:99', read: (o) => o.listen, becomes: { host: '::', port: 99 } },
   advertise: { text: 'db:98', json: 'db:98', read: (o) => o.address, becomes: 'db:98' },
+  dial: {
+    text: '3=127.0.0.1:9,2=[::1]:8',
+    json: '2=[::1]:8,3=127.0.0.1:9',
+    read: (o) => o.dial,
+    becomes: [
+      { id: 2, address: '[::1]:8' },
+      { id: 3, address: '127.0.0.1:9' },
+    ],
+  },
   witness: { text: 'true', json: true, read: (o) => o.witness, becomes: true },
   readmit: { text: 'manual', json: 'manual', read: (o) => o.readmit, becomes: 'manual' },
   'accept-quorum': { text: '2', json: 2, read: (o) => o.acceptQuorum, becomes: 2 },
@@ -99,6 +108,7 @@ test('defaults suit a LAN, and chaos is off', async (t) => {
     join: null,
     listen: null,
     address: '127.0.0.1:15000',
+    dial: [],
     witness: false,
     dataDirectory: 'data/replica-1',
     tickMs: 20,
@@ -289,6 +299,7 @@ test('what is wrong is said, with what is allowed and where it was found', async
       /--witness: the entry of replica 1 in --peers does not end in \/witness/,
     ],
     [[...REQUIRED, '--witness', 'perhaps'], {}, /--witness must be true or false: not "perhaps"/],
+    [[...REQUIRED, '--dial', '2=h:9/witness'], {}, /only --peers says who is a witness/],
     [[...REQUIRED, '--readmit', 'never'], {}, /--readmit must be auto or manual: "never" is neither/],
     [[...REQUIRED, '--accept-quorum', '0'], {}, /--accept-quorum must be an integer from 1 to 64: not 0/],
     [
