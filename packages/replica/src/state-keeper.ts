@@ -249,7 +249,8 @@ export class StateKeeper {
   }
 
   private judge(verdict: Digest): void {
-    if (this.trouble !== '' || verdict.slot === 0) return;
+    // A witness has no state that could be wrong.
+    if (this.trouble !== '' || verdict.slot === 0 || this.options.witness) return;
     const judged = this.digests.judge(verdict);
     if (judged === 'agrees') return;
     const what = judged === 'split' ? 'no majority agrees' : 'the majority disagrees';
