@@ -15,7 +15,7 @@ interface Members {
     readonly incarnation: string;
     readonly note: string;
   }[];
-  readonly waiting: readonly { readonly id: number; readonly witness: boolean }[];
+  readonly waiting: readonly { readonly id: number }[];
 }
 
 /** What the leader says, asked at any replica; null: nobody leads, or it has only just begun. */
@@ -83,22 +83,22 @@ test('a replica joins a running cluster, becomes a voter, moves, is removed, and
     /knows none of its members yet: --join must be given/,
   );
 
-  for (const [i] of founders.entries()) await run(i + 1, '--peers', peersOf(founders)).ready();
+  await Promise.all(founders.map((_, i) => run(i + 1, '--peers', peersOf(founders)).ready()));
   await untilReady(first);
   for (let i = 0; i < 20; i += 1) await http(first, 'PUT', `/v1/kv/k${i}`, { body: `v${i}` });
-  const fourthTime = run(4, '--join', asked, '--listen', `127.0.0.1:${fourth}`);
-  await fourthTime.ready();
-  t.equal(fourthTime.stdout, `kvd ready: replica 4, 127.0.0.1:${fourth}\n`);
+  const joined = run(4, '--join', asked, '--listen', `127.0.0.1:${fourth}`);
+  await joined.ready();
+  t.equal(joined.stdout, `kvd ready: replica 4, 127.0.0.1:${fourth}\n`);
   const { clusterId } = await status(first);
   t.equal((await http(first, 'PUT', '/v1/kv/late', { body: 'x' })).status, 200);
   await until(
     async () => (await http(fourth, 'GET', '/v1/kv/late?consistency=stale')).status === 200,
     'a stranger that catches up',
-    () => fourthTime.stderr.slice(-2_000),
+    () => joined.stderr.slice(-2_000),
   );
   t.match(await status(fourth), { role: 'learner', clusterId, revision: 21 });
   const waiting = await members(first);
-  t.match(waiting?.waiting, [{ id: 4, witness: false }]);
+  t.match(waiting?.waiting, [{ id: 4 }]);
   t.strictSame(
     waiting?.members.map(({ id }) => id),
     [1, 2, 3],
@@ -112,7 +112,7 @@ test('a replica joins a running cluster, becomes a voter, moves, is removed, and
   t.equal((await http(fourth, 'PUT', '/v1/kv/at4', { body: 'y' })).status, 200);
   t.match((await http(fourth, 'GET', '/metrics')).text, /^kvd_members\{role="voter",replica="4"\} 4$/m);
 
-  t.equal(await fourthTime.kill('SIGTERM'), 0);
+  t.equal(await joined.kill('SIGTERM'), 0);
   const again = await run(4).ready();
   t.equal(
     again.stdout,
@@ -142,7 +142,6 @@ test('a replica joins a running cluster, becomes a voter, moves, is removed, and
   const why = /^kvd: replica 4 was removed from the cluster \(configuration of slot \d+\)$/;
   await ends(t, moved, 6, why);
   const before = await status(first);
-  await ends(t, run(4, '--listen', `127.0.0.1:${elsewhere}`), 6, why);
   await ends(t, run(4, '--join', asked, '--listen', `127.0.0.1:${elsewhere}`), 6, why);
   const { leader, ballot } = before;
   t.match(await status(first), { leader, ballot }, 'nobody was disturbed');
@@ -150,53 +149,4 @@ test('a replica joins a running cluster, becomes a voter, moves, is removed, and
     (await members(first))?.members.map(({ id }) => id),
     [1, 2, 3],
   );
-});
-
-test('a witness is founded or joins as one; a directory stays what it was formatted as, and where', async (t) => {
-  const directory = t.testdir({});
-  const ports = await freePorts(6);
-  const [first = 0, second = 0, third = 0, fourth = 0, fifth = 0, alone = 0] = ports;
-  const data = (name: string): string => join(directory, name);
-  const run = (id: number, name: string, ...more: readonly string[]): KvdProcess =>
-    new KvdProcess(t, ['--id', `${id}`, '--data', data(name), ...more], FAST);
-  const peers = `${peersOf([first, second, third])}/witness`;
-  const other = await run(1, 'other', '--peers', `1=127.0.0.1:${alone}`).ready();
-  const founded = await Promise.all([1, 2, 3].map((id) => run(id, `${id}`, '--peers', peers).ready()));
-  await untilReady(first);
-  await untilReady(alone);
-  t.equal((await http(first, 'PUT', '/v1/kv/a', { body: 'x' })).status, 200);
-  t.match(await untilRole(first, 3, 'witness'), { members: [{ role: 'voter' }, { role: 'voter' }, {}] });
-  t.equal((await http(third, 'GET', '/v1/kv/a')).text, 'x', 'it passes requests on');
-  t.equal((await http(third, 'GET', '/v1/kv/a?consistency=stale')).status, 503, 'it has nothing to read');
-  await founded[2]?.kill('SIGTERM');
-  const asVoter = peers.replace('/witness', '');
-  await ends(
-    t,
-    run(3, '3', '--peers', asVoter),
-    2,
-    /the founding members written down in .*\/witness', given are/,
-  );
-  const again = await run(3, '3').ready();
-  await untilRole(first, 3, 'witness');
-  t.match(await status(third), { role: 'witness' });
-
-  const asked = ['--join', `127.0.0.1:${first}`];
-  const joins = [...asked, '--listen', `127.0.0.1:${fourth}`];
-  const fourthWitness = await run(4, '4', ...joins, '--witness').ready();
-  await until(
-    async () => (await members(first))?.waiting.some(({ id, witness }) => id === 4 && witness) ?? false,
-    'a witness that waits',
-    () => fourthWitness.stderr.slice(-2_000),
-  );
-  await fourthWitness.kill('SIGTERM');
-  await ends(t, run(4, '4', ...joins), 3, /is a witness's and keeps no state, this replica is no witness/);
-  const elsewhere = ['--join', `127.0.0.1:${alone}`, '--listen', `127.0.0.1:${fourth}`, '--witness'];
-  await ends(t, run(4, '4', ...elsewhere), 3, /belongs to cluster [0-9a-f]{32}, not [0-9a-f]{32}/);
-
-  const second2 = await run(2, 'second', ...asked, '--listen', `127.0.0.1:${fifth}`).ready();
-  t.match(second2.stderr, /number-in-use/, 'it says that there is another process with its number');
-  const found = await members(first);
-  const { incarnation } = await status(second);
-  t.match(found?.members[1], { id: 2, role: 'voter', incarnation }, 'which stays the member');
-  for (const kvd of [other, again, second2]) t.equal(await kvd.kill('SIGTERM'), 0);
 });

@@ -4,7 +4,6 @@
  * nothing ends the process (main.ts does).
  */
 import { randomBytes } from 'node:crypto';
-import { statfsSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { PROTOCOL_VERSION, type Welcome } from '@kvd/protocol';
 import { Replica, type ReplicaStatus, type Trace, type TransportHandler } from '@kvd/replica';
@@ -26,7 +25,8 @@ import { RequestMeter } from './request-meter.js';
 import { Requester } from './requester.js';
 import { SlownessMeter } from './slowness.js';
 import { SocketBytes } from './socket-bytes.js';
-import { StorageGuard } from './storage-guard.js';
+import { freeBytes, StorageGuard } from './storage-guard.js';
+import { within } from './within.js';
 
 export interface DaemonPorts {
   readonly log: DaemonLog;
@@ -398,25 +398,6 @@ class RunningDaemon implements Daemon {
     await within(CLOSE_CONNECTIONS_MS, this.#http.close(LAST_ANSWERS_MS));
     await within(CLOSE_STORES_MS, this.#directory.opened.close());
     this.#metrics.close();
-  }
-}
-
-/** Waits for `work`, but no longer than that. */
-async function within(ms: number, work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const deadline = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([work, deadline]);
-  clearTimeout(timer);
-}
-
-function freeBytes(path: string): number {
-  try {
-    const { bavail, bsize } = statfsSync(path);
-    return bavail * bsize;
-  } catch {
-    return 0;
   }
 }
 

@@ -4,6 +4,7 @@
  * may have lost a promise, and only the verification of a start can tell. A state that fails is rebuilt by the replica
  * itself and costs no vote. Never touches a store: recoverLog() is the replica's.
  */
+import { statfsSync } from 'node:fs';
 import type { ReplicaApi, ReplicaFailure } from '@kvd/replica';
 import { StoreError, type StoreErrorKind } from '@kvd/store';
 import type { ChaosClock } from './chaos.js';
@@ -136,4 +137,14 @@ export class StorageGuard {
 
 function kindOf(error: Error): StoreErrorKind {
   return error instanceof StoreError ? error.kind : 'io';
+}
+
+/** On the disk of that path; 0: the file system does not say. */
+export function freeBytes(path: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(path);
+    return bavail * bsize;
+  } catch {
+    return 0;
+  }
 }

@@ -20,8 +20,12 @@ export async function freePorts(count: number): Promise<number[]> {
   return found;
 }
 
-export async function optionsOf(id: number, peers: string, data: string): Promise<KvdOptions> {
-  const parsed = await parseCommandLine(['--id', `${id}`, '--peers', peers, '--data', data], {}, '1.2.3');
+export function optionsOf(id: number, peers: string, data: string): Promise<KvdOptions> {
+  return optionsFrom('--id', `${id}`, '--peers', peers, '--data', data);
+}
+
+export async function optionsFrom(...argv: readonly string[]): Promise<KvdOptions> {
+  const parsed = await parseCommandLine(argv, {}, '1.2.3');
   if (parsed.type !== 'run') throw new Error('nothing to run');
   return parsed.options;
 }
