@@ -13,8 +13,6 @@ export interface DescribedCommand {
   readonly principal: string;
   /** That it may change or, in a transaction, looks at; of a range its bounds. */
   readonly keys: readonly Uint8Array[];
-  /** May it change what is stored under keys? */
-  readonly writes: boolean;
 }
 
 export interface DescribedValue {
@@ -44,13 +42,16 @@ function describe(decoded: Decoded, idempotencyKey: Uint8Array): DescribedComman
         idempotencyKey,
         principal: '',
         keys: [],
-        writes: false,
       };
     case 'plain': {
       const { command, principal } = decoded;
-      const keys = keysOf(command);
-      const writes = keys.length > 0 || command.type === 'lease-revoke' || command.type === 'expire-leases';
-      return { type: command.type, ...originOf(command), idempotencyKey, principal, keys, writes };
+      return {
+        type: command.type,
+        ...originOf(command),
+        idempotencyKey,
+        principal,
+        keys: keysOf(command),
+      };
     }
   }
 }
