@@ -37,8 +37,11 @@ export async function measure(
 ): Promise<Pick<RunFacts, 'skipped' | 'unfinished' | 'watchersBehind' | 'clientCpu'>> {
   const { setting, clients, keys, values, meter, progress, stop } = scene;
   const random = seededRandom(setting.seed);
+  const { prefix } = keys;
   const watchers =
-    setting.watchers === 0 ? null : await Watchers.open(clients, keys.prefix, setting.watchers, meter);
+    setting.watchers === 0
+      ? null
+      : await Watchers.open(clients, prefix, setting.watchers, meter, stop, scene.timeoutMs);
   const operations = makeOperations(setting.workload, keys, values, random);
   const bounds = boundsOf(setting, performance.now() + (setting.rate === null ? 0 : BEGIN_MS));
   const { pacer, metronome } = makePacer(setting, bounds);

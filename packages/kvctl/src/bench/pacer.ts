@@ -112,7 +112,8 @@ export class OpenLoop implements Pacer {
 
   get skipped(): number {
     const untilMs = Math.min(this.endMs, this.now());
-    const due = Math.ceil((untilMs - this.bounds.beginMs) / this.intervalMs);
+    // A sum of fractions may be a hair more than it should.
+    const due = Math.ceil((untilMs - this.bounds.beginMs) / this.intervalMs - 1e-6);
     return Math.max(0, due - this.begun);
   }
 }

@@ -1,5 +1,7 @@
 /** Watchers of all keys of a run. Each event is measured from the start of its put, which the value says. */
 import type { KvdClient, Watch } from '@kvd/client';
+import { unavailable } from '../errors.js';
+import { anyAborted } from '../stop.js';
 import type { Meter } from './meter.js';
 import { stampOf } from './values.js';
 
@@ -10,14 +12,20 @@ export class Watchers {
   private acknowledged = 0;
   private wake: () => void = () => undefined;
 
-  /** Resolves once the cluster has taken every one of them. */
+  /**
+   * Resolves once the cluster has taken every one of them, or when `stop` fires.
+   * @throws CliError unavailable when it has not within `timeoutMs`; KvdError when it refuses one
+   */
   static async open(
     clients: readonly KvdClient[],
     prefix: string,
     count: number,
     meter: Meter,
+    stop: AbortSignal,
+    timeoutMs: number,
   ): Promise<Watchers> {
     const watchers = new Watchers(meter);
+    const late = AbortSignal.timeout(timeoutMs);
     const opened = Array.from({ length: count }, (_, index) => {
       const watch = clients[index % clients.length]?.watch({ prefix });
       if (watch === undefined) return Promise.resolve(0);
@@ -25,7 +33,12 @@ export class Watchers {
       void watchers.read(watch, index);
       return watch.started;
     });
-    await Promise.all(opened);
+    let isOpen = false;
+    const all = Promise.all(opened).then(() => {
+      isOpen = true;
+    });
+    await Promise.race([all, anyAborted(stop, late)]);
+    if (!isOpen && !stop.aborted) throw unavailable(`not all watches were taken within ${timeoutMs} ms`);
     return watchers;
   }
 
@@ -43,10 +56,7 @@ export class Watchers {
 
   /** Until all have seen what was acknowledged, at most until `stop` fires; then they are closed. */
   async end(stop: AbortSignal): Promise<void> {
-    const stopped = new Promise<void>((resolve) => {
-      if (stop.aborted) resolve();
-      else stop.addEventListener('abort', () => resolve(), { once: true });
-    });
+    const stopped = anyAborted(stop);
     while (this.behind > 0 && !stop.aborted) {
       const more = new Promise<void>((resolve) => {
         this.wake = resolve;
