@@ -136,7 +136,7 @@ export class Learner {
       this.out.persistChosenThrough(slot);
       this.out.persistConfigurations(this.history.all);
     }
-    this.out.persistCut(slot);
+    this.out.persistInstalled(slot);
     this.advance();
   }
 

@@ -72,6 +72,11 @@ export function without(members: readonly Member[], ...ids: readonly ReplicaId[]
   return members.filter(({ replicaId }) => !ids.includes(replicaId));
 }
 
+/** Now, or as soon as a learner has caught up. */
+export function hasWitness({ members }: Configuration): boolean {
+  return members.some(({ role, promoteTo }) => role === 'witness' || promoteTo === 'witness');
+}
+
 /** The member instead of the one with its id, or beside the others. */
 export function withMember(members: readonly Member[], member: Member): Member[] {
   return [...without(members, member.replicaId), member];

@@ -341,7 +341,7 @@ export class PaxosNode {
       case 'probe-answer':
         return this.proposer?.onProbeAnswer(from, message);
       case 'prepare':
-        if (this.informsStranger(from) || !acceptor || !this.votes()) return;
+        if (this.informs(from) || !acceptor) return;
         acceptor.onPrepare(from.replicaId, message);
         return this.proposer?.onHigherBallot(acceptor.promised);
       case 'promise':
@@ -393,7 +393,7 @@ export class PaxosNode {
 
   private onProbe(from: Identity, probe: Probe): void {
     const { acceptor, election, out } = this.context;
-    if (this.informsStranger(from) || !acceptor || !this.votes()) return;
+    if (this.informs(from) || !acceptor) return;
     const granted = compareBallots(probe.ballot, acceptor.promised) > 0 && election.grants(from.replicaId);
     const { attempt } = probe;
     out.sendNow([from.replicaId], { type: 'probe-answer', attempt, granted, promised: acceptor.promised });
@@ -437,13 +437,13 @@ export class PaxosNode {
   }
 
   /**
-   * Who does not vote on what is to come gets no promise: an incarnation that is not named, a learner, one that was
-   * removed. It is told how far we know, so that it learns why.
+   * Who does not vote on what is to come is promised nothing, and promises nothing: an incarnation that is not named, a
+   * learner, one that was removed. What it or we know goes back instead, so that whoever is behind learns why.
    */
-  private informsStranger(from: Identity): boolean {
-    const { chosenThrough } = this;
-    if (!this.history.founded || this.history.isVoterFrom(chosenThrough + 1, from)) return false;
-    this.out.sendNow([from.replicaId], { type: 'chosen', entries: [], chosenThrough });
+  private informs(from: Identity): boolean {
+    const { chosenThrough, history } = this;
+    if (this.votes() && (!history.founded || history.isVoterFrom(chosenThrough + 1, from))) return false;
+    if (history.founded) this.out.sendNow([from.replicaId], { type: 'chosen', entries: [], chosenThrough });
     return true;
   }
 

@@ -34,6 +34,7 @@ export class Outbox {
   private chosenThrough: Slot | null = null;
   private configurations: readonly ConfigurationAt[] | null = null;
   private cutThrough: Slot | null = null;
+  private installedThrough: Slot | null = null;
   private forced = false;
   /** The highest mark handed out; a learner that is rebuilt from disk may start below it. */
   private marked: Slot = 0;
@@ -87,6 +88,12 @@ export class Outbox {
     this.forced = true;
   }
 
+  /** A snapshot took the place of all through this slot. */
+  persistInstalled(through: Slot): void {
+    this.installedThrough = Math.max(through, this.installedThrough ?? 0);
+    this.persistCut(through);
+  }
+
   /** Write what is waiting even if it is only how far the chosen slots go. */
   force(): void {
     if (this.chosenThrough !== null) this.forced = true;
@@ -109,6 +116,7 @@ export class Outbox {
       ...(this.chosenThrough !== null && { chosenThrough: this.chosenThrough }),
       ...(this.configurations && { configurations: this.configurations }),
       ...(this.cutThrough !== null && { cutThrough: this.cutThrough }),
+      ...(this.installedThrough !== null && { installedThrough: this.installedThrough }),
     };
     this.clearPersist();
     return persist;
@@ -120,6 +128,7 @@ export class Outbox {
     this.chosenThrough = null;
     this.configurations = null;
     this.cutThrough = null;
+    this.installedThrough = null;
     this.forced = false;
   }
 

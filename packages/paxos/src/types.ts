@@ -96,6 +96,8 @@ export interface RecoveredLog {
   readonly chosenThrough: Slot;
   /** Slots up to it are no longer in the log. */
   readonly cutThrough: Slot;
+  /** The last cut that was a snapshot's: that one says nothing about other replicas' disks (W2). Absent: none was. */
+  readonly installedThrough?: Slot;
   /** Ascending by slot; what S9 and S11 need of the configurations chosen at or below chosenThrough. */
   readonly configurations: readonly ConfigurationAt[];
   /** Entries above chosenThrough, ascending; at most alpha slots ahead. */
@@ -112,4 +114,6 @@ export interface Persist {
   readonly configurations?: readonly ConfigurationAt[];
   /** Delete the slots up to it. */
   readonly cutThrough?: Slot;
+  /** … because a snapshot at this slot took their place. */
+  readonly installedThrough?: Slot;
 }

@@ -23,7 +23,7 @@
  *     17  snapshotId, sequence, headOnly                                  snapshot-fetch
  *     18  snapshotId, sequence, last, slot, [configuration at, …], records   snapshot-chunk
  *     19  snapshotId                                                      snapshot-gone
- *     20  durableThrough, heldThrough, slowMs, witness, [[replicaId, incarnation], …]   report
+ *     20  durableThrough, heldThrough, heldSlot, slowMs, witness, [[replicaId, incarnation], …]   report
  *     21  slot, incarnation                                               dismissed
  *
  * Ballots, values, entries and configurations: configuration-codec.ts. Requests and responses: request-codec.ts,
@@ -78,7 +78,7 @@ const TYPES = [
   ['snapshot-fetch', 5],
   ['snapshot-chunk', 8],
   ['snapshot-gone', 3],
-  ['report', 7],
+  ['report', 8],
   ['dismissed', 4],
 ] as const satisfies (readonly [PeerMessage['type'], number] | null)[];
 
@@ -200,10 +200,11 @@ function writeFields(out: MsgpackWriter, message: PeerMessage): void {
 
 function writeReport(
   out: MsgpackWriter,
-  { durableThrough, heldThrough, slowMs, witness, hears }: Report,
+  { durableThrough, heldThrough, heldSlot, slowMs, witness, hears }: Report,
 ): void {
   out.uint(durableThrough);
   out.uint(heldThrough);
+  out.uint(heldSlot);
   out.uint(slowMs);
   out.bool(witness);
   out.array(hears.length);
@@ -217,6 +218,7 @@ function writeReport(
 function readReport(reader: MsgpackReader): Report {
   const durableThrough = reader.readUint('durable through');
   const heldThrough = reader.readUint('held through');
+  const heldSlot = reader.readUint('held slot');
   const slowMs = reader.readUint('slow ms');
   const witness = reader.readBool('witness');
   const length = reader.readArrayHeader(HEARS_MAX, 'replicas heard');
@@ -226,7 +228,7 @@ function readReport(reader: MsgpackReader): Report {
     const replicaId = reader.readUint('replica id', REPLICA_ID_MAX);
     hears.push({ replicaId, incarnation: readIdentifier(reader, 'incarnation') });
   }
-  return { type: 'report', durableThrough, heldThrough, slowMs, witness, hears };
+  return { type: 'report', durableThrough, heldThrough, heldSlot, slowMs, witness, hears };
 }
 
 function readFields(reader: MsgpackReader, type: PeerMessage['type']): PeerMessage {

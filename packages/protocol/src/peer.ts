@@ -76,6 +76,8 @@ export interface Report {
   readonly durableThrough: Slot;
   /** From an established leader: through it every data voter holds everything durably (W1). 0 otherwise. */
   readonly heldThrough: Slot;
+  /** Where the latest configuration was chosen that it has regarded for that. */
+  readonly heldSlot: Slot;
   /** How long a synced write takes it these days, from when it is wanted, in milliseconds. */
   readonly slowMs: number;
   /** It keeps no state: it may be a witness, and nothing else. */

@@ -377,6 +377,7 @@ export const peerMessage: fc.Arbitrary<PeerMessage> = fc.oneof(
       type: ofType('report'),
       durableThrough: uint,
       heldThrough: uint,
+      heldSlot: uint,
       slowMs: uint,
       witness: fc.boolean(),
       hears: fc.array(record({ replicaId: id, incarnation: identifier }), { maxLength: 9 }),

@@ -131,7 +131,7 @@ t.test('the numbers of the messages between replicas', async (t) => {
       records: utf8(''),
     },
     { type: 'snapshot-gone', snapshotId: 1 },
-    { type: 'report', durableThrough: 0, heldThrough: 0, slowMs: 0, witness: false, hears: [] },
+    { type: 'report', durableThrough: 0, heldThrough: 0, heldSlot: 0, slowMs: 0, witness: false, hears: [] },
     { type: 'dismissed', slot: 1, incarnation: 'a'.repeat(32) },
   ];
   for (const message of messages) {

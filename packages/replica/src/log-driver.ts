@@ -20,6 +20,8 @@ export class LogDriver {
   /** The log holds every chosen value through it, unless cut. */
   chosenThrough: Slot;
   cutThrough: Slot;
+  /** The last cut that a snapshot made. */
+  installedThrough: Slot;
   private after: readonly Envelope[] = [];
   private writing = false;
   private reloading = false;
@@ -36,6 +38,7 @@ export class LogDriver {
     this.marker = recovered.marker;
     this.chosenThrough = recovered.chosenThrough;
     this.cutThrough = recovered.cutThrough;
+    this.installedThrough = recovered.installedThrough ?? 0;
   }
 
   get hasFailed(): boolean {
@@ -59,6 +62,7 @@ export class LogDriver {
       this.marker = marker;
       this.chosenThrough = Math.max(this.chosenThrough, persist.chosenThrough ?? 0);
       this.cutThrough = Math.max(this.cutThrough, persist.cutThrough ?? 0);
+      this.installedThrough = Math.max(this.installedThrough, persist.installedThrough ?? 0);
       const waited = this.after;
       this.after = [];
       this.startReload();
@@ -99,6 +103,7 @@ export class LogDriver {
     this.marker = recovered.marker;
     this.chosenThrough = recovered.chosenThrough;
     this.cutThrough = recovered.cutThrough;
+    this.installedThrough = recovered.installedThrough ?? 0;
   }
 
   private fail(error: Error): void {

@@ -110,7 +110,10 @@ export interface StateMachine {
   /** Write what was frozen as one synced, atomic batch with its appliedThrough. One at a time. */
   writeFrozen(done: Done<void>): void;
 
-  /** A reader over the state as of now (it flushes first if it must). */
+  /**
+   * A reader over the state as it is on disk. Nothing is flushed for it: a state that somebody took a copy of must not
+   * get ahead of its log, for such a state counts as a snapshot that was installed.
+   */
   openSnapshot(done: Done<SnapshotReader>): void;
   /** A writer beside the present state, which goes on as it is until finish() (S10). */
   createInstaller(): SnapshotInstaller;

@@ -441,10 +441,8 @@ export class Replica implements ReplicaApi, TransportHandler {
     for (const pending of this.batcher.onApplied(entry, results)) {
       this.router.retry(pending, 'another value was chosen in its slot');
     }
-    if (entry.value.type === 'configuration') {
-      this.noticeConfiguration();
-      this.membership.onApplied(entry.slot);
-    }
+    if (entry.value.type === 'configuration') this.noticeConfiguration();
+    this.membership.onApplied(entry.slot);
   }
 
   // Leadership and requests

@@ -4,7 +4,7 @@
  * nothing, but costs no vote: the log is another matter.
  */
 import type { ChosenEntry, ConfigurationAt, Digest, RecoveredLog, ReplicaId, Slot } from '@kvd/paxos';
-import { votersOf } from '@kvd/paxos';
+import { hasWitness, votersOf } from '@kvd/paxos';
 import type { PaxosNode } from '@kvd/paxos';
 import type { CommandResult, PeerMessage } from '@kvd/protocol';
 import type { ReplicaOptions, ReplicaPorts } from './api.js';
@@ -173,17 +173,25 @@ export class StateKeeper {
     }
   }
 
-  /** W2: a witness skips to where our log is cut; every data voter durably holds what is below. */
+  /**
+   * W2: a witness skips to where our log is cut.
+   *
+   * Rule: what a snapshot cut says only that we hold it; what was cut behind our state, every data voter holds (W1).
+   */
   private sendHead(to: ReplicaId): void {
-    const { cutThrough: slot } = this.driver;
-    const configurations = this.node.history.all.filter((entry) => entry.slot <= slot);
-    if (slot === 0 || configurations.length === 0)
+    const { cutThrough: slot, installedThrough } = this.driver;
+    const { all, alpha } = this.node.history;
+    const configurations = all.filter((entry) => entry.slot <= slot);
+    const [first] = configurations;
+    const isHeld = slot > installedThrough || slot <= this.handler.heldThrough();
+    const isWhole =
+      first !== undefined && (first.slot <= slot + 1 - alpha || first.configuration.replaces === 0);
+    if (slot === 0 || !isHeld || !isWhole) {
       this.handler.send(to, { type: 'snapshot-gone', snapshotId: 0 });
-    else {
-      const records = new Uint8Array(0);
-      const head = { snapshotId: HEAD_ONLY, sequence: 0, last: true, slot, configurations, records } as const;
-      this.handler.send(to, { type: 'snapshot-chunk', ...head });
+      return;
     }
+    const head = { snapshotId: HEAD_ONLY, sequence: 0, last: true, slot, configurations } as const;
+    this.handler.send(to, { type: 'snapshot-chunk', ...head, records: new Uint8Array(0) });
   }
 
   startSnapshot(from: ReplicaId | null): void {
@@ -362,12 +370,12 @@ export class StateKeeper {
     this.node.step({ type: 'cut', through: this.cutAsked });
   }
 
-  /** W1: where there is a witness, what it has may be all that is left of a value, and what it lacks ours may be. */
+  /**
+   * W1: where there is a witness, what it has may be all that is left of a value, and what it lacks ours may be. Until the
+   * slots that were voted on with it are cut, for some of them may be in no other log.
+   */
   private get witnessBound(): Slot {
-    const { history, chosenThrough } = this.node;
-    const isBound = history
-      .from(chosenThrough + 1)
-      .some(({ members }) => members.some(({ role }) => role === 'witness'));
+    const isBound = this.node.history.all.some(({ configuration }) => hasWitness(configuration));
     return isBound ? this.handler.heldThrough() : Number.POSITIVE_INFINITY;
   }
 

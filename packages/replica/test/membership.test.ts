@@ -36,6 +36,7 @@ class Stage {
   chosenThrough: Slot = 100;
   latest: ConfigurationAt;
   established = true;
+  rounds = 0;
   readonly proposed: Configuration[] = [];
   readonly sent: { readonly to: ReplicaId; readonly message: PeerMessage }[] = [];
   readonly handedTo: (ReplicaId | null)[] = [];
@@ -76,6 +77,12 @@ class Stage {
         },
         get configurations() {
           return [stage.latest.configuration];
+        },
+        get known() {
+          return [stage.latest];
+        },
+        get confirmedRound() {
+          return ++stage.rounds;
         },
         propose: (next) => {
           this.proposed.push(next);
@@ -119,6 +126,7 @@ class Stage {
           type: 'report',
           durableThrough: durable ?? this.chosenThrough,
           heldThrough: 0,
+          heldSlot: 0,
           slowMs: 1,
           witness,
           hears,
@@ -410,8 +418,10 @@ test('a replica that no configuration ever named is not dismissed', (t) => {
       isEstablished: false,
       proposedThrough: 0,
       canPropose: false,
+      confirmedRound: 0,
       latest: stage.latest,
       configurations: [],
+      known: [],
       propose: () => 0,
       send: () => undefined,
       persistMark: () => undefined,

@@ -251,6 +251,11 @@ export class KvState implements StateMachine {
   }
 
   openSnapshot(done: Done<SnapshotReader>): void {
+    this.openDurable((error, snapshot) => done(error, snapshot ?? NO_SNAPSHOT));
+  }
+
+  /** A reader over the state as of now, which is flushed first: for a state that has no log. */
+  openFlushed(done: Done<SnapshotReader>): void {
     this.queue.run((release) => {
       const open = (): void => {
         release();

@@ -95,13 +95,14 @@ export function loadLog(
         const { identity, configurations } = readMeta(store, series);
         readAccepted(store, head, series, (failure, accepted) => {
           if (failure !== null) return done(failure, null);
-          const { promised, chosenThrough, cutThrough } = head;
+          const { promised, chosenThrough, cutThrough, installedThrough } = head;
           const recovered = {
             identity,
             marker: last,
             promised,
             chosenThrough,
             cutThrough,
+            installedThrough,
             configurations,
             accepted,
           };
@@ -127,7 +128,14 @@ export function checkedEntry(series: MarkerSeries, [key, record]: Pair): LogEntr
 }
 
 function freshHead(): Head {
-  return { promised: ZERO_BALLOT, chosenThrough: 0, cutThrough: 0, lastSlot: 0, oldestMarker: FIRST_MARKER };
+  return {
+    promised: ZERO_BALLOT,
+    chosenThrough: 0,
+    cutThrough: 0,
+    lastSlot: 0,
+    oldestMarker: FIRST_MARKER,
+    installedThrough: 0,
+  };
 }
 
 function readSeries(

@@ -46,6 +46,8 @@ export interface Head {
   readonly promised: Ballot;
   readonly chosenThrough: Slot;
   readonly cutThrough: Slot;
+  /** The last cut that was a snapshot's; 0: none was. */
+  readonly installedThrough: Slot;
   /** No entry is above it. */
   readonly lastSlot: Slot;
   /** The marker that the series begins with. */
@@ -67,12 +69,13 @@ const writer = new MsgpackWriter();
 
 export function sealHead(marker: MarkerNumber, head: Head): Buffer {
   writer.begin();
-  writer.array(5);
+  writer.array(6);
   writeBallot(writer, head.promised);
   writer.uint(head.chosenThrough);
   writer.uint(head.cutThrough);
   writer.uint(head.lastSlot);
   writer.uint(head.oldestMarker);
+  writer.uint(head.installedThrough);
   return seal(HEAD_KEY, marker, writer.finish());
 }
 
@@ -80,14 +83,17 @@ export function unsealHead(record: Buffer): { readonly marker: MarkerNumber; rea
   const { marker, body } = unseal(HEAD_KEY, record);
   const head = decodeBody(HEAD_KEY, body, (bytes) => {
     const reader = new MsgpackReader(bytes);
-    reader.expectArray(5, 'head');
+    const fields = reader.readArrayHeader(6, 'head');
+    if (fields < 5) reader.refuse(`a head of ${fields} fields`);
     const promised = readBallot(reader);
     const chosenThrough = reader.readUint('chosenThrough');
     const cutThrough = reader.readUint('cutThrough');
     const lastSlot = reader.readUint('last slot');
     const oldestMarker = reader.readUint('oldest marker');
+    // Directories of before there were witnesses do not say.
+    const installedThrough = fields > 5 ? reader.readUint('installed through') : cutThrough;
     reader.end('head');
-    return { promised, chosenThrough, cutThrough, lastSlot, oldestMarker };
+    return { promised, chosenThrough, cutThrough, lastSlot, oldestMarker, installedThrough };
   });
   return { marker, head };
 }

@@ -244,7 +244,8 @@ export class OrderedLogStore implements LogStore {
     const promised = batch.promised ?? this.head.promised;
     const chosenThrough = Math.max(batch.chosenThrough ?? 0, this.head.chosenThrough);
     const oldestMarker = this.series.oldest;
-    const head: Head = { promised, chosenThrough, cutThrough, lastSlot, oldestMarker };
+    const installedThrough = Math.max(batch.installedThrough ?? 0, this.head.installedThrough);
+    const head: Head = { promised, chosenThrough, cutThrough, lastSlot, oldestMarker, installedThrough };
     const marker = {
       promised,
       oldestMarker,

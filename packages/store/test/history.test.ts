@@ -199,8 +199,8 @@ for (const kind of KINDS) {
         await apply(witness, compact);
       } else if (what === 7 && pick(4) === 0) {
         // Another replica takes the snapshot, and goes on as this one.
-        const reader = await call<Parameters<Parameters<KvState['openSnapshot']>[0]>[1]>((done) =>
-          state.openSnapshot(done),
+        const reader = await call<Parameters<Parameters<KvState['openFlushed']>[0]>[1]>((done) =>
+          state.openFlushed(done),
         );
         const other = new KvState(await freshStore(t, kind), freshState(), { cacheBytes: 2000 });
         await install(other, await readSnapshot(reader), reader.slot);

@@ -38,7 +38,7 @@ async function lived(): Promise<KvState> {
 }
 
 async function requestOf(state: KvState, more: Partial<SeedRequest> = {}): Promise<SeedRequest> {
-  const snapshot = await call<SnapshotReader>((done) => state.openSnapshot(done));
+  const snapshot = await call<SnapshotReader>((done) => state.openFlushed(done));
   return {
     clusterId: CLUSTER,
     members: MEMBERS,

@@ -44,7 +44,7 @@ async function lived(state: KvState): Promise<void> {
 }
 
 const openSnapshot = (state: KvState): Promise<SnapshotReader> =>
-  call<SnapshotReader>((done) => state.openSnapshot(done));
+  call<SnapshotReader>((done) => state.openFlushed(done));
 
 async function snapshotOf(state: KvState): Promise<{ readonly slot: number; readonly chunks: Uint8Array[] }> {
   const reader = await openSnapshot(state);

@@ -21,7 +21,7 @@ export function membershipHostOf(replica: Replica, means: MembershipMeans): Memb
       return node.chosenThrough;
     },
     get durableThrough() {
-      return replica.driver.chosenThrough;
+      return durableThrough(replica);
     },
     get slowMs() {
       return replica.slowMs;
@@ -35,6 +35,9 @@ export function membershipHostOf(replica: Replica, means: MembershipMeans): Memb
     get proposedThrough() {
       return node.proposedThrough;
     },
+    get confirmedRound() {
+      return node.confirmedRound;
+    },
     get canPropose() {
       return node.canPropose;
     },
@@ -44,8 +47,17 @@ export function membershipHostOf(replica: Replica, means: MembershipMeans): Memb
     get configurations() {
       return node.history.from(node.chosenThrough + 1);
     },
+    get known() {
+      return node.history.all;
+    },
     propose: (configuration) => node.propose({ type: 'configuration', configuration }),
     persistMark: () => node.step({ type: 'persist-mark' }),
     handOver: (to) => node.step({ type: 'transfer', to }),
   };
+}
+
+/** A state that is lost, or distrusted, holds nothing of what its log has cut behind it. */
+function durableThrough({ driver, keeper, ports: { state } }: Replica): Slot {
+  const isWhole = keeper.trouble === '' && state.durableThrough >= driver.cutThrough;
+  return isWhole ? driver.chosenThrough : Math.min(state.durableThrough, driver.chosenThrough);
 }

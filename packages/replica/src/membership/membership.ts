@@ -5,9 +5,18 @@
  *
  * What is here is about when a change is wise. That it is safe at any time is S11's doing, in the core.
  */
-import type { Configuration, Identity, Incarnation, Member, ReplicaId, Slot } from '@kvd/paxos';
+import type {
+  Configuration,
+  ConfigurationAt,
+  Identity,
+  Incarnation,
+  Member,
+  ReplicaId,
+  Slot,
+} from '@kvd/paxos';
 import {
   following,
+  hasWitness,
   isPhase1Quorum,
   memberOf,
   promoted,
@@ -34,10 +43,14 @@ export interface MembershipHost {
   readonly isEstablished: boolean;
   /** The last slot that this leader proposed in. */
   readonly proposedThrough: Slot;
+  /** Counts the rounds in which a quorum confirmed this leader. */
+  readonly confirmedRound: number;
   readonly canPropose: boolean;
-  readonly latest: { readonly slot: Slot; readonly configuration: Configuration } | undefined;
+  readonly latest: ConfigurationAt | undefined;
   /** Those that govern the slots from the next one on, ascending. */
   readonly configurations: readonly Configuration[];
+  /** All that the log still knows, ascending. */
+  readonly known: readonly ConfigurationAt[];
   propose(configuration: Configuration): Slot;
   send(to: ReplicaId, message: PeerMessage): void;
   /** Have what is known chosen noted on disk, though nothing else is to be written. */
@@ -58,10 +71,12 @@ export interface MembershipOptions {
 
 /** An automatic step that was refused is said so once in so many reports. */
 const SAY_EVERY = 50;
+/** Election time-outs between two moments of quiet. */
+const QUIET_EVERY = 20;
 
 export class Membership {
-  /** W1: through it every data voter holds everything durably; as the leader computed it, or told. Never falls. */
-  heldThrough: Slot = 0;
+  /** W1: through it every data voter of the configurations up to that of `slot` holds everything durably. */
+  private held = { through: 0, slot: 0 };
   readonly reports: Reports;
   private ticks = 0;
   /** For how long this replica has been an established leader. */
@@ -75,7 +90,10 @@ export class Membership {
   private asked: { readonly pending: Pending; readonly query: MembersQuery }[] = [];
   /** What was known chosen at the last few reports: who lags less than that follows. */
   private marks: Slot[] = [];
+  /** Nobody is dismissed by a leader that was not confirmed since it last looked. */
+  private dismissalRound = 0;
   private quietTicks = 0;
+  private quietAgainTick = 0;
   private notes = new Map<ReplicaId, string>();
 
   constructor(
@@ -87,6 +105,18 @@ export class Membership {
     private wasNamed: boolean,
   ) {
     this.reports = new Reports(options.reportTicks * 4);
+  }
+
+  /**
+   * W1, for every configuration that is known here.
+   *
+   * Why alpha below the ones that who said it did not know: no data voter was added that did not hold that much (W3).
+   */
+  get heldThrough(): Slot {
+    let { through } = this.held;
+    for (const { slot, configuration } of this.host.known)
+      if (slot > this.held.slot) through = Math.min(through, slot - configuration.alpha);
+    return Math.max(0, through);
   }
 
   /** Nothing else is to be proposed for a moment, so that everybody comes to know what is chosen. (W3) */
@@ -109,14 +139,16 @@ export class Membership {
   onReport(from: Identity, report: Report): void {
     this.reports.on(from, report);
     // Whoever says so was an established leader: what it saw on all disks is there, whoever leads now.
-    if (report.heldThrough > this.heldThrough) this.heldThrough = report.heldThrough;
+    this.hold({ through: report.heldThrough, slot: report.heldSlot });
     if (this.host.isEstablished) this.reports.setTargets(this.host.chosenThrough);
   }
 
   onDismissed({ slot, incarnation }: Dismissed): void {
-    const { latest, identity } = this.host;
+    const { latest, identity, chosenThrough } = this.host;
     const isNamed = latest !== undefined && memberOf(latest.configuration, identity) !== undefined;
-    if (incarnation !== identity.incarnation || !this.wasNamed || isNamed) return;
+    // Whoever says so may not know what we still have to learn: that we were named again.
+    const knowsAll = latest !== undefined && chosenThrough >= slot + latest.configuration.alpha - 1;
+    if (incarnation !== identity.incarnation || !this.wasNamed || isNamed || !knowsAll) return;
     this.tracer.event('warn', 'removed', { slot });
     this.host.onDismissed(slot);
   }
@@ -127,7 +159,7 @@ export class Membership {
     else this.asked.push({ pending, query });
   }
 
-  /** A value was applied: is it what was proposed last? */
+  /** A slot was applied, or skipped with a snapshot: is it that of what was proposed last? */
   onApplied(slot: Slot): void {
     const { proposed } = this;
     if (proposed === null || slot < proposed.slot) return;
@@ -173,7 +205,8 @@ export class Membership {
     this.updateDone();
     if (this.ticks % options.reportTicks !== 0) return;
     this.marks = [...this.marks.slice(-4), host.chosenThrough];
-    this.dismiss();
+    if (host.confirmedRound > this.dismissalRound) this.dismiss();
+    this.dismissalRound = host.confirmedRound;
     if (this.proposed !== null || !this.isDone || !host.canPropose) return;
     if (!this.serveAsked()) this.actAlone();
   }
@@ -203,7 +236,16 @@ export class Membership {
     for (const configuration of configurations)
       for (const member of configuration.members)
         if (member.role === 'voter') held = Math.min(held, this.durableThrough(member) ?? 0);
-    if (held !== Number.POSITIVE_INFINITY && held > this.heldThrough) this.heldThrough = held;
+    if (held !== Number.POSITIVE_INFINITY) this.hold({ through: held, slot: this.host.latest?.slot ?? 0 });
+  }
+
+  /** What was once durable stays so; of two sayings the one that goes further here counts. */
+  private hold(said: { readonly through: Slot; readonly slot: Slot }): void {
+    const before = this.held;
+    const known = this.heldThrough;
+    this.held = said;
+    if (this.heldThrough < known || (this.heldThrough === known && said.slot < before.slot))
+      this.held = before;
   }
 
   private updateDone(): void {
@@ -350,26 +392,37 @@ export class Membership {
   }
 
   /**
-   * W3: where a witness is, was, or comes, every data voter that is named has to hold durably what a witness may have cut
-   * or skipped, before the configuration is proposed.
+   * W3: where a witness is, was, or comes, whoever becomes a data voter, and each of them when the first witness comes,
+   * has to hold durably what may have been cut or skipped, before the configuration is proposed. Who is a data voter beside
+   * a witness already bounds all cuts (W1).
    *
-   * Why so much is enough: nobody cuts within alpha slots of what it knows, so that whoever does not know of this
-   * configuration yet cuts below `proposed slot - alpha`, and through there they all are. With little in flight that is
-   * reached by letting them catch up for a moment.
+   * Why so much is enough: without a witness nobody cuts within alpha slots of what it knows, so that whoever does not
+   * know of this configuration yet cuts below `proposed slot - alpha`, and through there they all are. With little in
+   * flight that is reached by letting them catch up for a moment.
    */
   private whyNotYet(next: Configuration): string {
     const { host } = this;
     if (![next, ...host.configurations].some(hasWitness)) return '';
     const margin = Math.floor(next.alpha / 2);
     const through = Math.max(host.chosenThrough - margin, this.heldThrough);
-    const behind = next.members.find(
-      (member) => member.role === 'voter' && (this.durableThrough(member) ?? -1) < through,
-    );
+    const newcomers = next.members.filter((member) => member.role === 'voter' && !this.boundsCuts(member));
+    if (newcomers.length === 0) return '';
+    const behind = newcomers.find((member) => (this.durableThrough(member) ?? -1) < through);
     const crowded = host.proposedThrough + 1 > host.chosenThrough + next.alpha - margin;
     if (!behind && !crowded) return '';
-    if (this.quietTicks === 0 && this.ticks % (this.options.electionTicks * 4) < this.options.reportTicks)
+    const waitingHelps = behind === undefined || this.isReachable(behind);
+    if (waitingHelps && this.ticks >= this.quietAgainTick) {
       this.quietTicks = this.options.electionTicks;
+      this.quietAgainTick = this.ticks + QUIET_EVERY * this.options.electionTicks;
+    }
     return behind ? `replica ${behind.replicaId} is behind slot ${through}` : 'too much is in flight';
+  }
+
+  /** It is a data voter beside a witness in every configuration that is in force or to come. */
+  private boundsCuts(member: Member): boolean {
+    return this.host.configurations.every(
+      (configuration) => hasWitness(configuration) && memberOf(configuration, member)?.role === 'voter',
+    );
   }
 
   // What is known of the others
@@ -426,11 +479,11 @@ export class Membership {
   /** A second process with its id, or an old disk beside its successor, is none that lost its disk. */
   whyNotReadmitted(member: Member, stranger: Stranger): string {
     const { reports, options } = this;
+    if (reports.ticksSinceSeen(member) < 2 * options.electionTicks)
+      return `the incarnation ${member.incarnation} that the configuration names still answers`;
     if (reports.of(stranger.identity) === null) return 'it has not reported yet';
     if (stranger.witness !== (member.role === 'witness' || member.promoteTo === 'witness'))
       return stranger.witness ? 'it was formatted as a witness' : 'it was not formatted as a witness';
-    if (reports.ticksSinceSeen(member) < 2 * options.electionTicks)
-      return `the incarnation ${member.incarnation} that the configuration names still answers`;
     // A new leader has not heard yet of all that answers.
     if (this.ledTicks < 2 * options.electionTicks) return 'the leader has only just begun';
     return '';
@@ -446,6 +499,7 @@ export class Membership {
       type: 'report',
       durableThrough: host.durableThrough,
       heldThrough: host.isEstablished ? this.heldThrough : 0,
+      heldSlot: host.latest?.slot ?? 0,
       slowMs: Math.round(host.slowMs),
       witness: options.witness,
       hears: neighbours.all.map(({ identity }) => identity),
@@ -472,8 +526,4 @@ export class Membership {
       report: surveyOf(this, this.host, this.neighbours, steps, message, this.options.readmit),
     });
   }
-}
-
-function hasWitness({ members }: Configuration): boolean {
-  return members.some(({ role, promoteTo }) => role === 'witness' || promoteTo === 'witness');
 }
