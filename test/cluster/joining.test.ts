@@ -75,7 +75,7 @@ test('a replica joins a running cluster, becomes a voter, moves, is removed, and
   const early = run(4, '--join', asked, '--listen', `127.0.0.1:${fourth}`);
   await until(() => early.stderr.includes('join-waits'), 'its log saying that nobody answers');
   t.equal(early.stdout, '', 'it is not ready before it has found its cluster');
-  await early.kill('SIGKILL');
+  t.equal(await early.kill('SIGTERM'), 0, 'and can be stopped while it waits');
   await ends(
     t,
     run(4, '--listen', `127.0.0.1:${fourth}`),

@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
-import { PROTOCOL_VERSION, type Welcome } from '@kvd/protocol';
+import type { Welcome } from '@kvd/protocol';
 import { Replica, type ReplicaStatus, type Trace, type TransportHandler } from '@kvd/replica';
 import { DirectoryError, KvState, StoreError, WitnessState } from '@kvd/store';
 import { ClientListener, PeerMesh } from '@kvd/transport';
@@ -26,6 +26,7 @@ import { Requester } from './requester.js';
 import { SlownessMeter } from './slowness.js';
 import { SocketBytes } from './socket-bytes.js';
 import { freeBytes, StorageGuard } from './storage-guard.js';
+import { welcomeOf } from './welcome.js';
 import { within } from './within.js';
 
 export interface DaemonPorts {
@@ -41,7 +42,7 @@ export interface Daemon {
   readonly listening: HostPort;
   /** The exit status, once all has ended: by stop(), or because the daemon cannot go on. */
   readonly ended: Promise<ExitCode>;
-  /** Why it ended, or is about to, by itself; empty: it does not. */
+  /** Why it ends by itself; empty: it does not. */
   readonly failure: string;
   status(): ReplicaStatus;
   /** Hand over leadership, flush, close everything. Called again: the same end. */
@@ -204,6 +205,7 @@ class RunningDaemon implements Daemon {
         dial: options.dial,
         acceptQuorum: options.acceptQuorum,
         readmit: options.readmit,
+        slowLeaderMs: options.slowLeaderMs,
         witness: opened.state instanceof WitnessState,
         newClusterId: randomBytes(16).toString('hex'),
         mayFound: opened.mayFound,
@@ -292,16 +294,7 @@ class RunningDaemon implements Daemon {
   }
 
   #welcome(): Welcome {
-    const { id, clusterId, leader, members } = this.status();
-    const known = members.length > 0 ? members : this.#firstPeers();
-    return {
-      type: 'welcome',
-      protocolVersion: PROTOCOL_VERSION,
-      clusterId,
-      replicaId: id,
-      leaderId: leader,
-      members: known.map((member) => ({ id: member.id, address: member.address })),
-    };
+    return welcomeOf(this.status(), this.#firstPeers());
   }
 
   /** Whom to talk to, and to send clients to, before the members are known. */

@@ -118,6 +118,12 @@ export const OPTION_TABLE = {
   'tick-ms': integer('length of a tick', 1, 1_000, 20),
   'heartbeat-ms': integer('how often a leader says that it is there', 1, 60_000, 60),
   'election-timeout-ms': integer('silence of the leader after which another stands', 10, 600_000, 400),
+  'slow-leader-ms': integer(
+    'how long a leader is much slower than the others before it hands over; 0: it never does',
+    0,
+    600_000,
+    5_000,
+  ),
   readmit: parsed<'auto' | 'manual'>(
     'whether a leader admits a member that lost its disk again by itself',
     'auto or manual',

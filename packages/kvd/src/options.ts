@@ -44,6 +44,7 @@ export interface KvdOptions {
   readonly electionTimeoutMs: number;
   readonly heartbeatMs: number;
   readonly readmit: 'auto' | 'manual';
+  readonly slowLeaderMs: number;
   /** 0: a majority. */
   readonly acceptQuorum: number;
   readonly alpha: number;
@@ -227,6 +228,7 @@ function toOptions(values: Values): KvdOptions {
     electionTimeoutMs: required(values, 'election-timeout-ms'),
     heartbeatMs: required(values, 'heartbeat-ms'),
     readmit: required(values, 'readmit'),
+    slowLeaderMs: required(values, 'slow-leader-ms'),
     acceptQuorum: values['accept-quorum'] ?? 0,
     alpha: required(values, 'alpha'),
     inFlightSlots: required(values, 'in-flight-slots'),

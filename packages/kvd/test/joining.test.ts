@@ -102,7 +102,8 @@ test('a directory stays what it was formatted as, and where it belongs', async (
     ['1', '2', '3'].map((id) => start(t, '--id', id, '--peers', peers, ...data(id))),
   );
   if (one === undefined || two === undefined || three === undefined) throw new Error('not started');
-  const other = await start(t, '--id', '1', '--peers', `1=127.0.0.1:${alone}`, ...data('other'));
+  const founding = ['--peers', `1=127.0.0.1:${alone}`, '--accept-quorum', '1', '--readmit', 'manual'];
+  const other = await start(t, '--id', '1', ...founding, ...data('other'));
   await untilReady(t, one);
   const { members } = await membersOnce(one, () => true);
   t.strictSame(
@@ -125,11 +126,17 @@ test('a directory stays what it was formatted as, and where it belongs', async (
   const waits = await start(t, ...joins, '--join', `127.0.0.1:${first}`, '--witness');
   await membersOnce(one, ({ waiting }) => waiting.some(({ id, witness }) => id === 4 && witness));
   t.equal(await waits.stop(), 0);
+  await t.rejects(start(t, '--id', '4', ...data('4')), {
+    exitCode: 2,
+    message:
+      /the address of replica 4 is not known, for it is in no configuration known here: give --advertise/,
+  });
   await t.rejects(start(t, ...joins, '--join', `127.0.0.1:${first}`), {
     exitCode: 3,
     message: /is a witness's and keeps no state, this replica is no witness/,
   });
   await untilReady(t, other);
+  t.match(await membersOnce(other, () => true), { acceptQuorum: 1, readmit: 'manual' });
   await t.rejects(start(t, ...joins, '--join', `127.0.0.1:${alone}`, '--witness'), {
     exitCode: 3,
     message: /belongs to cluster [0-9a-f]{32}, not [0-9a-f]{32}/,
