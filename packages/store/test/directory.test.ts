@@ -221,8 +221,14 @@ test('the role of a founding member is part of the founding, its address is not'
   const witness = join(scratch(t), 'w');
   await (await openDirectory(witness, { replicaId: 3, founding, witness: true })).close();
   await (await openDirectory(witness, { replicaId: 3, founding: null })).close();
-  t.ok(existsSync(join(witness, 'log')) && !existsSync(join(witness, 'state')), 'it is what it was formatted as');
-  t.equal((await refused(openDirectory(witness, { replicaId: 3, founding, witness: false }))).kind, 'foreign');
+  t.ok(
+    existsSync(join(witness, 'log')) && !existsSync(join(witness, 'state')),
+    'it is what it was formatted as',
+  );
+  t.equal(
+    (await refused(openDirectory(witness, { replicaId: 3, founding, witness: false }))).kind,
+    'foreign',
+  );
 });
 
 test('the directory of a replica that was removed opens no more, damaged or not', async (t) => {
