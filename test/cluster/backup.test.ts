@@ -4,11 +4,11 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { connect, type KvdClient, KvdError } from '@kvd/client';
 import { type Test, test } from 'tap';
-import { kvctlBin, startCluster, type TestCluster } from '../support/cluster.js';
+import { kvctlBin, root, startCluster, type TestCluster } from '../support/cluster.js';
 import { freePorts, http, KvdProcess, until } from './kvd-process.js';
 
 const REVISION_STEP = 1_000_000_000;
@@ -92,7 +92,7 @@ test('a backup taken under load and restored is one state: all that was acknowle
     headers: { 'Idempotency-Key': 'order-7' },
     body: 'once',
   });
-  const puts = new Puts(old, 16);
+  const puts = new Puts(old, 4);
   const file = path.join(cluster.dir, 'while-writing.backup');
   const saves = [];
   // From each replica in turn: what had been acknowledged when it began must be in it, follower or leader.
@@ -250,4 +250,49 @@ test('a backup that is cut, altered, or of something else makes no cluster', asy
 
 function portOf(cluster: TestCluster, id: number): number {
   return Number(cluster.address(id).split(':')[1]);
+}
+
+test('what docs/BACKUP.md tells to type works as it is written', async (t) => {
+  const cluster = await startCluster({ replicas: 3 });
+  t.teardown(() => cluster.close());
+  const kv = await connect({ endpoints: cluster.endpoints });
+  await kv.put('a', '1');
+  await kv.close();
+  const directory = t.testdir({});
+  symlinkSync(path.join(root, 'bin'), path.join(directory, 'bin'));
+  const ports = await freePorts(3);
+  const env = { ...process.env, KVCTL_ENDPOINTS: cluster.endpoints.join(',') };
+  const here = (command: string): string =>
+    command
+      .replace(/10\.0\.0\.(\d):15000/g, (_, id: string) => cluster.address(Number(id)))
+      .replace(/10\.0\.1\.(\d):15000/g, (_, id: string) => `127.0.0.1:${ports[Number(id) - 1]}`);
+  let daemons = 0;
+  for (const command of typedIn('docs/BACKUP.md')) {
+    // Another tool's part of a pipe is not ours to test.
+    if (command.includes('zstd')) continue;
+    if (command.startsWith('bin/kvd ')) {
+      await new KvdProcess(t, command.split(' ').slice(1), {}, directory).ready();
+      daemons += 1;
+      continue;
+    }
+    const child = spawn('sh', ['-c', here(command)], {
+      cwd: directory,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    let said = '';
+    child.stdout.on('data', (bytes: Buffer) => (said += bytes.toString()));
+    child.stderr.on('data', (bytes: Buffer) => (said += bytes.toString()));
+    const [code] = (await once(child, 'close')) as [number | null];
+    t.equal(code, 0, `${command}\n${code === 0 ? '' : said}`);
+  }
+  t.equal(daemons, 1);
+  t.match(readdirSync(directory).sort(), ['bin', /^kvd-\d{4}-\d\d-\d\d\.backup$/, 'kvd.backup', 'restored']);
+});
+
+function typedIn(document: string): string[] {
+  const text = readFileSync(path.join(root, document), 'utf8');
+  return [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].flatMap(([, block = '']) =>
+    block.trim().split('\n'),
+  );
 }

@@ -30,8 +30,17 @@ export class KvdProcess {
   stdout = '';
   stderr = '';
 
-  constructor(t: Test, argv: readonly string[], env: Readonly<Record<string, string>> = {}) {
-    this.child = spawn(KVD, argv, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  constructor(
+    t: Test,
+    argv: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+    cwd = process.cwd(),
+  ) {
+    this.child = spawn(KVD, argv, {
+      cwd,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.child.stdout?.on('data', (chunk: Buffer) => {
       this.stdout += chunk.toString();
     });
