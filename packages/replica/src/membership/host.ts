@@ -3,7 +3,7 @@ import type { ReplicaId, Slot } from '@kvd/paxos';
 import type { PeerMessage } from '@kvd/protocol';
 import type { Pending } from '../pending.js';
 import type { Replica } from '../replica.js';
-import type { MembershipHost } from './membership.js';
+import type { MembershipHost } from './membership-host.js';
 
 /** What of it is nobody else's. */
 export interface MembershipMeans {

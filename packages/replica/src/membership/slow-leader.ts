@@ -2,7 +2,8 @@
 import { memberOf } from '@kvd/paxos';
 import { LeaderHealth, type PeerHealth } from '../leader-health.js';
 import type { Tracer } from '../tracer.js';
-import type { Membership, MembershipHost } from './membership.js';
+import type { Membership } from './membership.js';
+import type { MembershipHost } from './membership-host.js';
 
 export class SlowLeader {
   private readonly health: LeaderHealth;
@@ -38,8 +39,10 @@ export class SlowLeader {
       .filter(({ role, replicaId }) => role === 'voter' && replicaId !== host.identity.replicaId)
       .map((member) => ({
         id: member.replicaId,
-        slowMs: membership.isReachable(member) ? (membership.reports.of(member)?.slowMs ?? null) : null,
-        lag: Math.max(0, host.chosenThrough - (membership.durableThrough(member) ?? 0)),
+        slowMs: membership.standing.isReachable(member)
+          ? (membership.standing.reports.of(member)?.slowMs ?? null)
+          : null,
+        lag: Math.max(0, host.chosenThrough - (membership.standing.durableThrough(member) ?? 0)),
       }));
   }
 }

@@ -3,7 +3,8 @@ import type { Member } from '@kvd/paxos';
 import type { MemberReport, MembersReport, WaitingReplica } from '@kvd/protocol';
 import type { Neighbours } from '../neighbours.js';
 import { type Step, toleranceOf } from './changes.js';
-import type { Membership, MembershipHost } from './membership.js';
+import type { Membership } from './membership.js';
+import type { MembershipHost } from './membership-host.js';
 
 export function surveyOf(
   membership: Membership,
@@ -24,7 +25,7 @@ export function surveyOf(
     chosenThrough,
     acceptQuorum: configuration.acceptQuorum,
     readmit,
-    tolerance: toleranceOf(configuration, (identity) => membership.isReachable(identity)),
+    tolerance: toleranceOf(configuration, (identity) => membership.standing.isReachable(identity)),
     members: configuration.members.map((member) => memberReport(member, membership, host)),
     waiting: waitingOf(membership, host, neighbours),
     steps: steps.map(({ configuration: _, ...step }) => step),
@@ -35,8 +36,8 @@ export function surveyOf(
 function memberReport(member: Member, membership: Membership, host: MembershipHost): MemberReport {
   const { replicaId: id, address, role, incarnation, promoteTo = null, replaces = 0 } = member;
   const isSelf = incarnation === host.identity.incarnation;
-  const reachable = membership.isReachable(member);
-  const durableThrough = membership.durableThrough(member);
+  const reachable = membership.standing.isReachable(member);
+  const durableThrough = membership.standing.durableThrough(member);
   return {
     id,
     address,
@@ -48,8 +49,8 @@ function memberReport(member: Member, membership: Membership, host: MembershipHo
     reachable,
     durableThrough,
     lag: durableThrough === null ? null : Math.max(0, host.chosenThrough - durableThrough),
-    slowMs: isSelf ? Math.round(host.slowMs) : (membership.reports.of(member)?.slowMs ?? null),
-    stranger: membership.strangersOf(id)[0]?.identity.incarnation ?? '',
+    slowMs: isSelf ? Math.round(host.slowMs) : (membership.standing.reports.of(member)?.slowMs ?? null),
+    stranger: membership.standing.strangersOf(id)[0]?.identity.incarnation ?? '',
     note: membership.noteOn(id) || (reachable ? '' : 'cannot be reached'),
   };
 }
@@ -61,7 +62,7 @@ function waitingOf(membership: Membership, host: MembershipHost, neighbours: Nei
     .strangers(configuration)
     .filter(({ identity }) => !members.some(({ replicaId }) => replicaId === identity.replicaId))
     .map(({ identity, address }) => {
-      const report = membership.reports.of(identity);
+      const report = membership.standing.reports.of(identity);
       return {
         id: identity.replicaId,
         incarnation: identity.incarnation,
