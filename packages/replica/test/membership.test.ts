@@ -59,7 +59,9 @@ class Stage {
         identity: identity(1),
         slowMs: 0,
         leader: 1,
-        canPropose: true,
+        get canPropose() {
+          return stage.established;
+        },
         get chosenThrough() {
           return stage.chosenThrough;
         },
@@ -90,7 +92,10 @@ class Stage {
         },
         send: (to, message) => void this.sent.push({ to, message }),
         persistMark: () => undefined,
-        handOver: (to) => void this.handedTo.push(to),
+        handOver: (to) => {
+          this.handedTo.push(to);
+          this.established = false;
+        },
         retry: (pending, why) => pending.fail('KVD_UNAVAILABLE', why),
         onDismissed: (slot) => void this.dismissed.push(slot),
       },
@@ -369,6 +374,14 @@ test('leadership is handed to a voter that has caught up', (t) => {
   stage.ask({ type: 'move-leader', replicaId: 2 });
   stage.run(REPORT_TICKS);
   t.strictSame(stage.handedTo, [2]);
+  const busy = new Stage(configurationOf([1, 2, 3]));
+  busy.run(LONG);
+  busy.fallsSilent(identity(3));
+  busy.run(LONG);
+  busy.speaks(identity(3, 1));
+  busy.ask({ type: 'move-leader', replicaId: 2 });
+  busy.run(REPORT_TICKS);
+  t.strictSame([busy.handedTo, busy.proposed.length], [[2], 0], 'and proposes nothing more');
   t.end();
 });
 

@@ -148,7 +148,8 @@ export class Membership {
     if (host.confirmedRound > this.dismissalRound) this.dismiss();
     this.dismissalRound = host.confirmedRound;
     if (this.proposed !== null || !this.isDone || !host.canPropose) return;
-    if (!this.serveAsked()) this.actAlone();
+    // Leadership may have been handed over.
+    if (!this.serveAsked() && host.canPropose) this.actAlone();
   }
 
   private retire(): void {
