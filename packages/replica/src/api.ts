@@ -97,6 +97,8 @@ export interface ReplicaStatus {
   readonly watches: number;
   /** Reads below this revision are refused: that history is compacted. */
   readonly compactRevision: Revision;
+  /** Where the latest configuration that it knows was chosen; 0: it knows none. */
+  readonly configurationSlot: Slot;
   readonly members: readonly {
     readonly id: ReplicaId;
     readonly address: string;

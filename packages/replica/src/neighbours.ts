@@ -96,6 +96,10 @@ export class Neighbours {
       ? configuration.members.map((member) => ({ id: member.replicaId, address: this.addressOf(member) }))
       : [...this.founding, ...this.contacts];
     const peers = new Map(known.map(({ id, address }) => [id, this.told.get(id) ?? address]));
+    // Who is no member, perhaps because all of them are new, hears of them only where it is told to ask.
+    const isMember = configuration?.members.some(({ incarnation }) => incarnation === this.self.incarnation);
+    for (const { id, address } of isMember ? [] : this.contacts)
+      if (!peers.has(id)) peers.set(id, this.told.get(id) ?? address);
     for (const { identity, address } of this.strangers(configuration))
       if (!peers.has(identity.replicaId))
         peers.set(identity.replicaId, this.told.get(identity.replicaId) ?? address);

@@ -27,6 +27,7 @@ export function describeStatus(replica: Replica, pendingRequests: number): Repli
     pendingRequests,
     watches: replica.watches.size,
     compactRevision: state.compactRevision,
+    configurationSlot: node.history.latest?.slot ?? 0,
     members: membersOf(replica, node.history.latest?.configuration),
   };
 }
