@@ -276,8 +276,12 @@ test('a replica is added as a learner, promoted when it has caught up, and its p
   stage.ask({ type: 'add', replicaId: 6, promote: true, replaces: 3 });
   stage.run(REPORT_TICKS);
   t.match(stage.answer, { type: 'error', code: 'KVD_MEMBERS_REFUSED', message: /not connected/ });
+  stage.neighbours.onConnected(identity(6), addressOf(6));
+  const asked = stage.ask({ type: 'add', replicaId: 6, promote: true, replaces: 3 });
+  stage.run(LONG);
+  t.notOk(asked.answered, 'whether it keeps a state it has not said yet');
+  t.equal(stage.proposed.length, 0);
   stage.speaks(identity(6), { durable: 3 });
-  stage.ask({ type: 'add', replicaId: 6, promote: true, replaces: 3 });
   stage.run(REPORT_TICKS);
   t.strictSame(stage.proposedMembers, ['1v', '2v', '3v', '6l']);
   stage.carryOut();

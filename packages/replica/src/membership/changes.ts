@@ -10,8 +10,8 @@ import type { MemberChange, PlanStep, Tolerance } from '@kvd/protocol';
 export interface Stranger {
   readonly identity: Identity;
   readonly address: string;
-  /** It keeps no state. */
-  readonly witness: boolean;
+  /** It keeps no state. Null: it has not said yet. */
+  readonly witness: boolean | null;
 }
 
 export interface Situation {
@@ -34,6 +34,8 @@ export type Resolution =
   /** It is so already. */
   | { readonly type: 'nothing'; readonly message: string }
   | { readonly type: 'refused'; readonly message: string }
+  /** It cannot be said yet. */
+  | { readonly type: 'later'; readonly message: string }
   /** The first is to be proposed now; what follows, the leader does by itself when it can. */
   | { readonly type: 'steps'; readonly steps: readonly Step[] }
   /** 0: to whoever is fit best. */
@@ -101,6 +103,7 @@ function add(
     return refused(`${name} is not connected: start it with kvd --id ${replicaId} --join, and ask again`);
   if (another !== undefined) return refused(`two processes say that they are ${name}; stop one of them`);
   const { identity, address, witness } = stranger;
+  if (witness === null) return { type: 'later', message: `${name} has not reported yet` };
   if (witness && !promotes) return refused(`${name} was formatted as a witness, and is no use as a learner`);
   const learner: Member = { ...identity, address, role: 'learner' };
   if (!promotes) return steps(situation, [[`add ${name} as a learner`, withMember(members, learner)]]);

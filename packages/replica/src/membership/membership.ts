@@ -210,6 +210,7 @@ export class Membership {
     if (resolution.type === 'nothing') this.reply(pending, resolution, resolution.message);
     else if (resolution.type === 'hand-over') this.handOver(pending, resolution);
     else if (resolution.type === 'refused') pending.fail('KVD_MEMBERS_REFUSED', resolution.message);
+    else if (resolution.type === 'later') this.asked.unshift(first);
     else {
       const refusedStep = resolution.steps.find(
         ({ refused, forceable }) => refused !== '' && !(query.force && forceable),
@@ -341,7 +342,8 @@ export class Membership {
     }
     if (query.change === null) return this.reply(pending, null, '');
     const resolution = resolve(query.change, this.standing.situation());
-    if (resolution.type === 'refused') pending.fail('KVD_MEMBERS_REFUSED', resolution.message);
+    if (resolution.type === 'refused' || resolution.type === 'later')
+      pending.fail('KVD_MEMBERS_REFUSED', resolution.message);
     else this.reply(pending, resolution, resolution.type === 'nothing' ? resolution.message : '');
   }
 

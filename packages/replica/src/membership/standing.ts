@@ -89,7 +89,7 @@ export class Standing {
       .map(({ identity, address }) => ({
         identity,
         address,
-        witness: this.reports.of(identity)?.witness ?? false,
+        witness: this.reports.of(identity)?.witness ?? null,
       }));
   }
 
@@ -98,7 +98,7 @@ export class Standing {
     const { reports, options } = this;
     if (reports.ticksSinceSeen(member) < 2 * options.electionTicks)
       return `the incarnation ${member.incarnation} that the configuration names still answers`;
-    if (reports.of(stranger.identity) === null) return 'it has not reported yet';
+    if (stranger.witness === null) return 'it has not reported yet';
     if (stranger.witness !== (member.role === 'witness' || member.promoteTo === 'witness'))
       return stranger.witness ? 'it was formatted as a witness' : 'it was not formatted as a witness';
     // A new leader has not heard yet of all that answers.
