@@ -2,17 +2,20 @@
  * kvctl snapshot against replicas that fail: what is left on disk, whom it turns to, how it ends. With real replicas it is
  * in test/cluster/backup.test.ts.
  */
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type Test, test } from 'tap';
 import { makeCli, shield } from '../src/cli.js';
 import { exitCodeOf } from '../src/errors.js';
 import { parseMembers } from '../src/peers.js';
 
 const backup = readFileSync(new URL('../../store/test/fixtures/format-1.backup', import.meta.url));
+const kvctlBin = fileURLToPath(new URL('../../../bin/kvctl', import.meta.url));
 
 /** A replica that answers what it is made to; its address. */
 async function replica(t: Test, answer: (response: ServerResponse, url: string) => void): Promise<string> {
@@ -114,6 +117,19 @@ test('when a replica fails, the next one is asked, from the beginning', async (t
     response.end('not here');
   });
   t.match(await kvctl([old], 'save', `${file}2`), { message: /HTTP 404 not here/ });
+});
+
+test('a save that is interrupted leaves nothing', async (t) => {
+  const directory = t.testdir({});
+  const slow = await replica(t, (response) => void response.write(backup.subarray(0, 300)));
+  const words = ['-e', slow, 'snapshot', 'save', path.join(directory, 'a.backup')];
+  const child = spawn(process.execPath, [kvctlBin, ...words], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const sizes = () => readdirSync(directory).map((name) => statSync(path.join(directory, name)).size);
+  while (!sizes().includes(300)) await new Promise((turn) => setImmediate(turn));
+  child.kill('SIGINT');
+  const [code] = (await once(child, 'close')) as [number | null];
+  t.equal(code, 130);
+  t.same(readdirSync(directory), []);
 });
 
 test('status: exit 0 for a whole backup, 1 for any other, 2 for none', async (t) => {
