@@ -3,11 +3,21 @@
  * acknowledged; whatever of it is missing in the new cluster has to be where the plan said that something may be.
  */
 import { connect, type KvdClient, KvdError } from '@kvd/client';
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { type Test, test } from 'tap';
-import { freePorts, kvctlBin, runProgram, startCluster, TestCluster } from '../support/cluster.js';
+import {
+  freePorts,
+  kvctlBin,
+  kvdBin,
+  root,
+  runProgram,
+  startCluster,
+  TestCluster,
+} from '../support/cluster.js';
 import { pick, seededRandom, testSeed } from '../support/random.js';
 import { letRun } from '../support/writers.js';
 
@@ -191,6 +201,63 @@ test('a survivor that runs is refused, and goes on', async (t) => {
   await cluster.kill(1);
   t.equal((await planOf([cluster.dataDir(1)])).code, 0, 'one of one is all there is');
 });
+
+test('the page of the manual, as it is written', async (t) => {
+  const manual = readFileSync(path.join(root, 'docs', 'OPERATIONS.md'), 'utf8');
+  const page = /^## Two of three are gone$[^]*?(?=^## )/m.exec(manual)?.[0] ?? '';
+  const cluster = await startCluster({ replicas: 3 });
+  t.teardown(() => cluster.close());
+  const kv = await connect({ endpoints: cluster.endpoints });
+  await kv.put('a', '1');
+  await kv.close();
+  await cluster.waitSameState();
+  await Promise.all(cluster.ids.map((id) => cluster.kill(id)));
+  for (const id of [2, 3]) cluster.wipe(id);
+
+  const typed = [...page.matchAll(/^bin\/(kvctl|kvd) (.*)$/gm)].map(([, program = '', words = '']) => ({
+    program,
+    words: words
+      .replaceAll('/var/lib/kvd-new', path.join(cluster.dir, 'new'))
+      .replaceAll('/var/lib/kvd', cluster.dataDir(1))
+      .replaceAll(/10\.0\.0\.(\d):15000/g, (_, id: string) => cluster.address(Number(id)))
+      .split(' '),
+  }));
+  t.same(
+    typed.map(({ program, words }) => `${program} ${words.slice(0, 2).join(' ')}`),
+    [
+      'kvctl recover plan',
+      'kvctl recover apply',
+      'kvd --id 1',
+      'kvd --id 2',
+      'kvd --id 3',
+      `kvctl -e ${cluster.address(1)}`,
+    ],
+  );
+  const results: string[] = [];
+  for (const { program, words } of typed) {
+    if (program === 'kvd') {
+      const child = spawn(process.execPath, [kvdBin, ...words], { stdio: ['ignore', 'pipe', 'ignore'] });
+      t.teardown(() => child.kill('SIGKILL'));
+      await once(child.stdout, 'data');
+      continue;
+    }
+    if (words.includes('status'))
+      await cluster.waitFor('a leader', async () => leaderOf(await cluster.statuses()));
+    const { code, stdout } = await runProgram(kvctlBin, words);
+    results.push(`${code} ${stdout}`);
+  }
+  const [plan = '', apply = '', status = ''] = results;
+  t.match(plan, /^1 [^]*MAY BE LOST[^]*Every acknowledged write up to revision 1 is kept/);
+  t.match(apply, /^0 new cluster [0-9a-f]{32}: 1 keys, revision 1000000001/);
+  t.match(status, /^0 [^]*leader/);
+  const again = await connect({ endpoints: cluster.endpoints });
+  t.equal((await again.get('a'))?.text(), '1');
+  await again.close();
+});
+
+function leaderOf(statuses: readonly { readonly role: string }[]): true | undefined {
+  return statuses.some(({ role }) => role === 'leader') ? true : undefined;
+}
 
 async function planOf(directories: readonly string[]): Promise<{ code: number | null; plan: Plan }> {
   const { code, stdout, stderr } = await runProgram(kvctlBin, [
