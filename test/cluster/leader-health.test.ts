@@ -12,10 +12,7 @@ const STALL_MS = 800;
 const BETWEEN_STALLS_MS = 150;
 /** The stalls are much shorter, so no peer gives it up. */
 const ELECTION_TIMEOUT_MS = 3_000;
-const FLAGS = [
-  ...['--slow-leader-ms', String(SLOW_LEADER_MS)],
-  ...['--election-timeout-ms', String(ELECTION_TIMEOUT_MS)],
-];
+const FLAGS = [`--slow-leader-ms=${SLOW_LEADER_MS}`, `--election-timeout-ms=${ELECTION_TIMEOUT_MS}`];
 /** Where much else runs, a leader that is stopped most of the time may need long to notice. */
 const PATIENCE_MS = 90_000;
 /** After leadership moved. */
@@ -52,12 +49,13 @@ class Stalls {
 
 test('a leader that stalls again and again hands over, and does not get it back', async (t) => {
   const cluster = await startCluster({ replicas: 3, flags: FLAGS });
+  const writers = new Writers(cluster, 2);
   let stalls: Stalls | null = null;
   t.teardown(async () => {
     await stalls?.end();
+    await writers.stop();
     await cluster.close();
   });
-  const writers = new Writers(cluster, 2);
   await cluster.leader();
   await letRun(1.5 * HOLD_MS);
   const slow = await cluster.leader();

@@ -34,33 +34,25 @@ const ALPHA = 4;
 const NOOP: Value = { type: 'noop' };
 const REFUSED = { code: 'KVD_UNAVAILABLE', message: 'a witness keeps no state' };
 
-interface Opener {
-  /** As a start of kvd does; the one before is closed, or died with `crash`. */
-  open(witness: boolean | undefined): Promise<OpenedDirectory>;
-  crash: (() => void) | null;
+/** As a start of kvd does; the one before is closed, or died. */
+type Open = (witness?: boolean) => Promise<OpenedDirectory>;
+
+function asked(witness: boolean | undefined): { readonly witness?: boolean } {
+  return witness === undefined ? {} : { witness };
 }
 
-function onDisk(t: Test): Opener {
+function onDisk(t: Test): { readonly open: Open } {
   const path = join(scratch(t), 'data');
-  return {
-    open: (witness) => openDirectory(path, { ...REQUEST, ...(witness !== undefined && { witness }) }),
-    crash: null,
-  };
+  return { open: (witness) => openDirectory(path, { ...REQUEST, ...asked(witness) }) };
 }
 
-function inMemory(): Opener & { readonly disk: MemoryDisk; readonly crash: () => void } {
+function inMemory(): { readonly disk: MemoryDisk; readonly open: Open } {
   const disk = new MemoryDisk();
   let count = 0;
   const newIncarnation = (): string => `${++count}`.padStart(32, '0');
   return {
     disk,
-    open: (witness) =>
-      openMemoryDirectory(disk, {
-        ...REQUEST,
-        newIncarnation,
-        ...(witness !== undefined && { witness }),
-      }),
-    crash: () => disk.crash(),
+    open: (witness) => openMemoryDirectory(disk, { ...REQUEST, ...asked(witness), newIncarnation }),
   };
 }
 
@@ -139,7 +131,7 @@ for (const [kind, opener] of [
       t.equal(again.log.recovered.chosenThrough, 3);
       await again.close();
     }
-    const plain = await open(undefined);
+    const plain = await open();
     t.ok(plain.state instanceof KvState, 'unless it is asked for there is a state');
     await plain.close();
   });
@@ -302,11 +294,11 @@ test('a snapshot that is nothing but its head is skipped to; its configurations 
 });
 
 test('a skip that never reached the log did not take place', async (t) => {
-  const { crash, open } = inMemory();
+  const { disk, open } = inMemory();
   const first = await open(true);
   await accept(first, 1, 3);
   await call<void>((done) => first.state.createInstaller().finish(1000, done));
-  crash();
+  disk.crash();
   const second = await open(true);
   t.match(second.state, { appliedThrough: 3, durableThrough: 3 });
   await call<void>((done) => second.state.createInstaller().finish(1000, done));
