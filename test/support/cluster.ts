@@ -17,6 +17,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { MembersReport } from '@kvd/protocol';
 import type { ReplicaStatus } from '@kvd/replica';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -27,7 +28,10 @@ const WAIT_MS = 30_000;
 const POLL_MS = 20;
 
 export interface ClusterOptions {
+  /** Founding members; others may join them. */
   readonly replicas: number;
+  /** Which of them are witnesses, by id. */
+  readonly witnesses?: readonly number[];
   /** More flags for every kvd. */
   readonly flags?: readonly string[];
   /** Flags of a single replica, by id. */
@@ -45,10 +49,11 @@ export interface Ended {
 
 export class TestCluster {
   private readonly children = new Map<number, ChildProcess>();
+  private readonly joinFlags = new Map<number, readonly string[]>();
   readonly dir = mkdtempSync(path.join(tmpdir(), 'kvd-cluster-'));
 
   constructor(
-    private readonly ports: readonly number[],
+    private readonly ports: number[],
     private readonly options: ClusterOptions,
   ) {
     process.once('exit', this.killAll);
@@ -91,12 +96,27 @@ export class TestCluster {
     return this.ids.filter((id) => this.isRunning(id));
   }
 
+  /** One more replica, which joins those that run and waits to be made a member; does not wait for it. */
+  async join(flags: readonly string[] = []): Promise<number> {
+    this.ports.push(...(await freePorts(1)));
+    const id = this.ports.length;
+    this.joinFlags.set(id, flags);
+    await this.start(id);
+    return id;
+  }
+
+  /** Another port for a replica that does not run. */
+  async move(id: number): Promise<void> {
+    if (this.isRunning(id)) throw new Error(`replica ${id} runs`);
+    const [port = 0] = await freePorts(1);
+    this.ports[id - 1] = port;
+  }
+
   /** Start a replica that does not run; does not wait for it. `flags` come after all others. */
   async start(id: number, flags: readonly string[] = []): Promise<void> {
     if (this.isRunning(id)) throw new Error(`replica ${id} runs already`);
-    const peers = this.ids.map((peer) => `${peer}=${this.address(peer)}`).join(',');
     const own = this.options.flagsOf?.(id) ?? [];
-    const args = ['--id', String(id), '--peers', peers, '--data', this.dataDir(id)];
+    const args = ['--id', String(id), ...this.wayIn(id), '--data', this.dataDir(id)];
     const log = await open(this.logFile(id), 'a');
     const child = spawn(
       process.execPath,
@@ -160,13 +180,22 @@ export class TestCluster {
     return all.filter((status) => status !== null);
   }
 
-  /** The leader that most of the others agree on. */
+  /** Who the members are, as the leader says; null when there is none. */
+  async members(): Promise<MembersReport | null> {
+    for (const id of this.running) {
+      const answer = await get(this.address(id), '/v1/members');
+      if (answer?.status === 200) return JSON.parse(answer.body) as MembersReport;
+    }
+    return null;
+  }
+
+  /** The leader that most of the members agree on. */
   leader(): Promise<number> {
     return this.waitFor('a leader', async () => {
       const statuses = await this.statuses();
-      const id = statuses.find((status) => status.role === 'leader')?.id;
+      const { id, members = [] } = statuses.find((status) => status.role === 'leader') ?? {};
       const agreed = statuses.filter((status) => status.leader === id).length;
-      return id !== undefined && agreed * 2 > this.ports.length ? id : undefined;
+      return id !== undefined && agreed * 2 > members.length ? id : undefined;
     });
   }
 
@@ -222,6 +251,18 @@ export class TestCluster {
   private async end(id: number, signal: NodeJS.Signals): Promise<Ended> {
     process.kill(this.pid(id), signal);
     return this.ended(id);
+  }
+
+  /** The flags that say how it comes to know the others. */
+  private wayIn(id: number): string[] {
+    const { replicas, witnesses = [] } = this.options;
+    if (id <= replicas) {
+      const founders = this.ids.slice(0, replicas);
+      const roleOf = (peer: number): string => (witnesses.includes(peer) ? '/witness' : '');
+      return ['--peers', founders.map((peer) => `${peer}=${this.address(peer)}${roleOf(peer)}`).join(',')];
+    }
+    const others = this.running.filter((other) => other !== id).map((other) => this.address(other));
+    return ['--join', others.join(','), '--listen', this.address(id), ...(this.joinFlags.get(id) ?? [])];
   }
 
   private readonly killAll = (): void => {
