@@ -6,7 +6,7 @@
 import type { ChosenEntry, Envelope, Identity, MarkerNumber, Message, Ready, ReplicaId } from '@kvd/paxos';
 import { PaxosNode } from '@kvd/paxos';
 import type { CommandResult, PeerMessage, Request, WatchRequest } from '@kvd/protocol';
-import { decodePeerFrame, encodePeerMessage } from '@kvd/protocol';
+import { decodePeerFrame } from '@kvd/protocol';
 import type {
   PaxosRole,
   ReplicaApi,
@@ -28,7 +28,9 @@ import { SlowLeader } from './membership/slow-leader.js';
 import { Neighbours } from './neighbours.js';
 import type { Pending } from './pending.js';
 import type { TransportHandler } from './ports.js';
+import { PeerTraffic } from './peer-traffic.js';
 import { Reads } from './reads.js';
+import { Roles } from './roles.js';
 import type { Refusal, RouterHandler } from './router.js';
 import { Router } from './router.js';
 import { StateKeeper } from './state-keeper.js';
@@ -46,7 +48,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   readonly driver: LogDriver;
   readonly neighbours: Neighbours;
   readonly membership: Membership;
-  readonly down = new Set<PaxosRole>();
+  readonly roles: Roles;
   stopped = false;
   slowMs = 0;
   readonly keeper: StateKeeper;
@@ -59,8 +61,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   private readonly housekeeper: Housekeeper;
   private readonly slowLeader: SlowLeader;
   private readonly tracer: Tracer;
-  private readonly forwardSinks = new Map<ReplicaId, ReplySink>();
-  private toSelf: Message[] = [];
+  private readonly traffic: PeerTraffic;
   private wallMs = 0;
   private draining = false;
   private wasLeading = false;
@@ -105,6 +106,7 @@ export class Replica implements ReplicaApi, TransportHandler {
       onPersisted: (marker, after) => this.onPersisted(marker, after),
       onLogFailure: (error) => this.onLogFailure(error),
     });
+    this.traffic = new PeerTraffic(this.driver, ports.transport);
     this.clock = new ClusterClock(options.tickMs, options.electionTimeoutMs);
     const { batchBytes, batchCommands } = options;
     const tag = Math.floor(random() * 2 ** 48);
@@ -130,7 +132,7 @@ export class Replica implements ReplicaApi, TransportHandler {
     );
     const reportTicks = this.ticks(options.heartbeatMs);
     const host = membershipHostOf(this, {
-      send: (to, message) => this.sendTo(to, message),
+      send: (to, message) => this.traffic.send(to, message),
       retry: (pending, why) => this.router.retry(pending, why),
       onDismissed: (slot) => this.fail({ kind: 'removed', slot }),
     });
@@ -168,7 +170,14 @@ export class Replica implements ReplicaApi, TransportHandler {
       onTrouble: (error) => this.onStateTrouble(error),
       onProgress: () => this.progress(),
       anyPeer: () => this.anyPeer(),
-      send: (to, message) => this.sendTo(to, message),
+      send: (to, message) => this.traffic.send(to, message),
+    });
+    this.roles = new Roles(log, this.node, this.driver, this.keeper, this.tracer, {
+      onRestored: (role) => {
+        if (role === 'learner') this.watches.onStateReplaced();
+        this.progress();
+      },
+      onLogFailure: (error) => this.onLogFailure(error),
     });
     this.catchUp = new CatchUp(log, this.driver, () => this.node.chosenThrough, {
       send: (to, message) => this.answerFetch(to, message),
@@ -252,47 +261,16 @@ export class Replica implements ReplicaApi, TransportHandler {
   }
 
   killRole(role: PaxosRole): void {
-    if (this.down.has(role) || this.stopped) return;
-    this.trace('warn', 'role-killed', { role });
-    this.down.add(role);
-    this.node.killRole(role);
-    this.driver.dropRole(role);
-    if (role === 'learner') this.keeper.killLearner();
+    if (!this.stopped) this.roles.kill(role);
     this.drain();
   }
 
-  /** Through the same code as the start of a process: the log (and for a learner the state) is read from disk. */
   restoreRole(role: PaxosRole): void {
-    if (!this.down.has(role) || this.stopped) return;
-    this.driver.reload((error) => {
-      if (error) this.onLogFailure(error);
-      else if (role === 'learner')
-        this.keeper.restoreLearner(
-          () => this.ports.log.recovered,
-          () => this.restored(role),
-        );
-      else this.restored(role);
-    });
+    if (!this.stopped) this.roles.restore(role);
   }
 
-  /** As at the start of a process: what the state holds beyond the log's mark may be in no log we can read any more. */
   recoverLog(done: (error: Error | null) => void): void {
-    this.driver.reload((error, recovered) => {
-      if (error) {
-        done(error);
-        return;
-      }
-      this.keeper.killLearner();
-      const restore = (): void => {
-        this.node.step({ type: 'persisted', marker: recovered.marker });
-        for (const role of ['acceptor', 'learner'] as const) this.node.restoreRole(role, recovered);
-        // With a state in trouble it leads nothing until that is over.
-        if (this.keeper.trouble === '') this.node.restoreRole('proposer', recovered);
-        this.trace('warn', 'log-recovered', { marker: recovered.marker });
-        done(null);
-      };
-      this.keeper.restoreLearner(() => recovered, restore);
-    });
+    this.roles.recoverLog(done);
   }
 
   status(): ReplicaStatus {
@@ -317,7 +295,12 @@ export class Replica implements ReplicaApi, TransportHandler {
   private onPeerMessage(from: Identity, marker: MarkerNumber, message: PeerMessage): void {
     switch (message.type) {
       case 'forward':
-        this.router.request(this.forwardSink(from.replicaId), message.forwardId, message.request, true);
+        this.router.request(
+          this.traffic.forwardSink(from.replicaId),
+          message.forwardId,
+          message.request,
+          true,
+        );
         return;
       case 'forward-reply':
         this.router.onForwardReply(from.replicaId, message.forwardId, message.response);
@@ -348,7 +331,7 @@ export class Replica implements ReplicaApi, TransportHandler {
       if (token !== null) this.node.step({ type: 'read', token });
       this.proposeBatches();
       for (let ready = this.node.takeReady(); ready; ready = this.node.takeReady()) this.carryOut(ready);
-      for (const message of this.takeToSelf()) this.stepSelf(message);
+      for (const message of this.traffic.takeToSelf()) this.stepSelf(message);
       this.keeper.pump();
       this.watches.onRevisions();
       this.reads.pump();
@@ -360,13 +343,13 @@ export class Replica implements ReplicaApi, TransportHandler {
   }
 
   private hasWork(): boolean {
-    return this.toSelf.length > 0 || this.node.hasReady || this.reads.isGathering || this.wantsToPropose;
+    return this.traffic.waitsForSelf || this.node.hasReady || this.reads.isGathering || this.wantsToPropose;
   }
 
   private carryOut(ready: Ready): void {
-    this.transmit(ready.send);
+    this.traffic.transmit(ready.send);
     if (ready.persist) this.driver.write(ready.persist, ready.sendAfterPersist);
-    else this.transmit(ready.sendAfterPersist);
+    else this.traffic.transmit(ready.sendAfterPersist);
     this.keeper.push(ready.chosen);
     for (const { to, fromSlot, throughSlot } of ready.fetches) this.catchUp.serve(to, fromSlot, throughSlot);
     this.reads.onConfirmed(ready.confirmedReads);
@@ -377,48 +360,23 @@ export class Replica implements ReplicaApi, TransportHandler {
 
   private onPersisted(marker: MarkerNumber, after: readonly Envelope[]): void {
     if (this.stopped) return;
-    this.transmit(after);
+    this.traffic.transmit(after);
     this.node.step({ type: 'persisted', marker });
     this.keeper.onMark();
     this.drain();
-  }
-
-  /** A message to several is encoded once; one to ourselves comes back as an input. */
-  private transmit(envelopes: readonly Envelope[]): void {
-    for (const { to, message } of envelopes) {
-      let bytes: Uint8Array | null = null;
-      for (const id of to) {
-        if (id === this.identity.replicaId) {
-          this.toSelf.push(message);
-          continue;
-        }
-        bytes ??= encodePeerMessage(this.driver.marker, message);
-        this.ports.transport.send(id, bytes);
-      }
-    }
-  }
-
-  private takeToSelf(): Message[] {
-    const messages = this.toSelf;
-    this.toSelf = [];
-    return messages;
   }
 
   private stepSelf(message: Message): void {
     this.node.step({ type: 'message', from: this.identity, marker: this.driver.marker, message });
   }
 
-  private sendTo(to: ReplicaId, message: PeerMessage): boolean {
-    return this.ports.transport.send(to, encodePeerMessage(this.driver.marker, message));
-  }
-
   /** A learner that was rebuilt may ask its own log, where no peer knows more. */
   private answerFetch(to: ReplicaId, message: Message): void {
     if (to !== this.identity.replicaId) {
-      this.sendTo(to, message);
+      this.traffic.send(to, message);
       return;
     }
-    this.toSelf.push(message);
+    this.traffic.sendSelf(message);
     this.drain();
   }
 
@@ -454,7 +412,7 @@ export class Replica implements ReplicaApi, TransportHandler {
       refusal: () => this.refusal(),
       lead: (pending) => this.lead(pending),
       readStale: (pending) => this.readStale(pending),
-      forward: (to, forwardId, request) => this.sendTo(to, { type: 'forward', forwardId, request }),
+      forward: (to, forwardId, request) => this.traffic.send(to, { type: 'forward', forwardId, request }),
     };
   }
 
@@ -486,7 +444,8 @@ export class Replica implements ReplicaApi, TransportHandler {
   private readStale(pending: Pending): void {
     const refusal = this.witnessRefusal;
     if (refusal) pending.fail(refusal.code, refusal.message);
-    else if (this.down.has('learner')) pending.fail('KVD_UNAVAILABLE', 'the learner of this replica is down');
+    else if (this.roles.down.has('learner'))
+      pending.fail('KVD_UNAVAILABLE', 'the learner of this replica is down');
     else this.reads.answer(pending);
   }
 
@@ -536,17 +495,6 @@ export class Replica implements ReplicaApi, TransportHandler {
     return [...this.neighbours.ids, ...(this.options.contacts ?? []).map(({ id }) => id)];
   }
 
-  private forwardSink(to: ReplicaId): ReplySink {
-    let sink = this.forwardSinks.get(to);
-    if (!sink) {
-      sink = {
-        reply: (forwardId, response) => void this.sendTo(to, { type: 'forward-reply', forwardId, response }),
-      };
-      this.forwardSinks.set(to, sink);
-    }
-    return sink;
-  }
-
   private changed(): void {
     this.ports.listeners?.onChange?.();
   }
@@ -563,19 +511,10 @@ export class Replica implements ReplicaApi, TransportHandler {
       return;
     }
     this.watches.onStateReplaced();
-    if (!this.down.has('proposer')) {
+    if (!this.roles.down.has('proposer')) {
       this.node.restoreRole('proposer', this.ports.log.recovered);
     }
     this.changed();
-  }
-
-  private restored(role: PaxosRole): void {
-    if (!this.down.delete(role)) return;
-    if (role === 'learner') this.watches.onStateReplaced();
-    if (role !== 'proposer' || this.keeper.trouble === '')
-      this.node.restoreRole(role, this.ports.log.recovered);
-    this.trace('info', 'role-restored', { role, chosenThrough: this.node.chosenThrough });
-    this.progress();
   }
 
   private onLogFailure(error: Error): void {

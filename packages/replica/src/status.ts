@@ -23,7 +23,7 @@ export function describeStatus(replica: Replica, pendingRequests: number): Repli
     stateHash: state.stateHash,
     incarnation: identity.incarnation,
     ready: isReady(replica, leader),
-    down: [...replica.down],
+    down: [...replica.roles.down],
     pendingRequests,
     watches: replica.watches.size,
     compactRevision: state.compactRevision,
