@@ -541,8 +541,12 @@ export class Replica implements ReplicaApi, TransportHandler {
     this.stopping();
   }
 
+  /** Somebody who may have a state to give. */
   private anyPeer(): ReplicaId | null {
-    const { ids } = this.neighbours;
+    const members = this.node.history.latest?.configuration.members ?? [];
+    const ids = this.neighbours.ids.filter(
+      (id) => members.find(({ replicaId }) => replicaId === id)?.role !== 'witness',
+    );
     return ids[Math.floor(this.ports.random() * ids.length)] ?? null;
   }
 
