@@ -134,5 +134,5 @@ try {
   say('state hashes of the replicas', [...hashes].join(' and '));
   await again.close();
 } finally {
-  await cluster.stop();
+  cluster.stop();
 }
