@@ -1,6 +1,6 @@
 /**
  * kvctl snapshot against replicas that fail: what is left on disk, whom it turns to, how it ends. With real replicas it is
- * in test/cluster/backup.test.ts.
+ * in test/processes/backup.test.ts.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
