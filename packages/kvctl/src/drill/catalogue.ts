@@ -4,6 +4,7 @@ import { crashAcceptor, crashAll, crashLeader, crashTwoOfFive, rollingRestart } 
 import { diskFull, flipBits, wipeDisk } from './drills/disks.js';
 import { flappingLink, oneWayLink, partitionHalves, partitionLeader, slowLink } from './drills/links.js';
 import { lockHolderPaused } from './drills/locks.js';
+import { growAndShrink, loseDisks, replaceAll } from './drills/members.js';
 import { chaos25, duellingProposers } from './drills/proposers.js';
 import { clockJump, pauseLeader, slowFollower } from './drills/stalls.js';
 import { watcherMoves } from './drills/watchers.js';
@@ -22,8 +23,11 @@ export const DRILLS: readonly Drill[] = [
   slowLink,
   slowFollower,
   wipeDisk,
+  loseDisks,
   flipBits,
   diskFull,
+  growAndShrink,
+  replaceAll,
   duellingProposers,
   chaos25,
   clockJump,

@@ -8,6 +8,7 @@ import { closeSync, cpSync, mkdirSync, openSync, readFileSync, rmSync } from 'no
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { kvdBin } from '../paths.js';
+import { freePorts } from './free-ports.js';
 import { askState, type ReplicaState } from './replica-state.js';
 
 const HOST = '127.0.0.1';
@@ -33,30 +34,58 @@ export interface ClusterOptions {
 }
 
 export class DrillCluster {
-  readonly ids: readonly number[];
+  /** Those that are not removed. */
+  ids: readonly number[];
+  /** HOST:PORT of each of them. Whoever replaces another one takes its place in the list, for whoever holds it. */
+  readonly endpoints: string[];
   /** Ends that nobody asked for, for people. */
   readonly surprises: string[] = [];
+  private readonly founders: readonly number[];
+  private readonly addresses = new Map<number, string>();
   private readonly children = new Map<number, ChildProcess>();
   private readonly homes = new Map<number, string>();
   private readonly asked = new Set<ChildProcess>();
   private readonly paused = new Set<number>();
 
   constructor(private readonly options: ClusterOptions) {
-    this.ids = Array.from({ length: options.replicas }, (_, index) => index + 1);
+    this.founders = Array.from({ length: options.replicas }, (_, index) => index + 1);
+    for (const id of this.founders) this.addresses.set(id, `${HOST}:${options.port + id - 1}`);
+    this.ids = this.founders;
+    this.endpoints = this.ids.map((id) => this.address(id));
     mkdirSync(options.dir, { recursive: true });
     process.once('exit', this.killAll);
   }
 
   address(id: number): string {
-    return `${HOST}:${this.options.port + id - 1}`;
+    const address = this.addresses.get(id);
+    if (address === undefined) throw new Error(`there never was a replica ${id}`);
+    return address;
   }
 
-  get endpoints(): string[] {
-    return this.ids.map((id) => this.address(id));
+  /** Start one more replica, which joins those that are there; resolves with its number, does not wait for it. */
+  async join(): Promise<number> {
+    const id = Math.max(...this.addresses.keys()) + 1;
+    this.addresses.set(id, `${HOST}:${await freePorts(1)}`);
+    this.start(id);
+    this.ids = [...this.ids, id];
+    return id;
   }
 
-  get founding(): string {
-    return this.ids.map((id) => `${id}=${this.address(id)}`).join(',');
+  /** Replica `id` is about to be removed, and may end; `successor` takes its place in the list of endpoints. */
+  release(id: number, successor: number | null): void {
+    const child = this.children.get(id);
+    if (child !== undefined) this.asked.add(child);
+    this.ids = this.ids.filter((other) => other !== id);
+    const at = this.endpoints.indexOf(this.address(id));
+    if (at >= 0 && successor !== null) this.endpoints[at] = this.address(successor);
+  }
+
+  /** How it ended by itself. */
+  async ended(id: number): Promise<Ended> {
+    const child = this.children.get(id);
+    if (child === undefined) throw new Error(`replica ${id} was never started`);
+    if (this.isRunning(id)) await once(child, 'exit');
+    return { code: child.exitCode, signal: child.signalCode };
   }
 
   dataDir(id: number): string {
@@ -77,11 +106,12 @@ export class DrillCluster {
     }
   }
 
-  /** Start a replica that does not run; does not wait for it. */
-  start(id: number, peers: string): void {
+  /** Start a replica that does not run; does not wait for it. `dial`: what --dial says, if anything. */
+  start(id: number, dial = ''): void {
     if (this.isRunning(id)) throw new Error(`replica ${id} runs already`);
     const log = openSync(this.logFile(id), 'a');
-    const args = ['--id', String(id), '--peers', peers, '--data', this.dataDir(id)];
+    const args = ['--id', String(id), ...this.wayIn(id), '--data', this.dataDir(id)];
+    if (dial !== '') args.push('--dial', dial);
     const child = spawn(process.execPath, [kvdBin, ...args], {
       env: { ...process.env, ...this.options.environment?.(id) },
       stdio: ['ignore', log, log],
@@ -159,7 +189,7 @@ export class DrillCluster {
 
   /** Have the founding members found their cluster under the addresses they listen on, and end. */
   async found(): Promise<void> {
-    for (const id of this.ids) this.start(id, this.founding);
+    for (const id of this.ids) this.start(id);
     const founded = await this.waitFor(FOUND_MS, async () => {
       const states = await this.states();
       return (
@@ -182,13 +212,21 @@ export class DrillCluster {
   }
 
   async close(): Promise<void> {
-    await this.kill(...this.running);
+    await this.kill(...this.children.keys());
     process.removeListener('exit', this.killAll);
   }
 
   /** What each replica said last, for a message. */
   tails(): string {
     return this.ids.map((id) => `replica ${id}: ${this.tail(id)}`).join('\n');
+  }
+
+  /** The flags that say how it comes to know the others. */
+  private wayIn(id: number): string[] {
+    if (this.founders.includes(id))
+      return ['--peers', this.founders.map((peer) => `${peer}=${this.address(peer)}`).join(',')];
+    const others = this.ids.filter((other) => other !== id).map((other) => this.address(other));
+    return ['--join', others.join(','), '--listen', this.address(id)];
   }
 
   private async end(id: number, signal: NodeJS.Signals): Promise<Ended> {

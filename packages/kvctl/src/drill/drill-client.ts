@@ -116,16 +116,16 @@ function failureOf(error: unknown): Failure {
   return operationId === undefined ? failure : { ...failure, name: operationId };
 }
 
-/** A client of the replica at `address` alone. `name` must be its own: its idempotency keys begin with it. */
+/** A client of the replica at one address alone. `name` must be its own: its idempotency keys begin with it. */
 export class FaithfulClient implements DrillClient {
   private readonly session: HttpSession;
   private mutations = 0;
 
   constructor(
-    address: string,
+    addressOf: () => string,
     private readonly name: string,
   ) {
-    this.session = new HttpSession(address);
+    this.session = new HttpSession(addressOf);
   }
 
   async perform(call: DrillCall): Promise<Completion> {
@@ -208,7 +208,7 @@ export class FaithfulClient implements DrillClient {
 
 /** What one replica holds under a prefix, as it is: no quorum is asked. @throws Error when it does not answer */
 export async function staleScan(address: string, prefix: string): Promise<Completion> {
-  const session = new HttpSession(address);
+  const session = new HttpSession(() => address);
   try {
     const path = `/v1/kv?prefix=${encodeURIComponent(prefix)}&consistency=stale`;
     return entriesOf(await session.call({ method: 'GET', path }, OPERATION_MS));

@@ -34,13 +34,18 @@ const BODY_BYTES_MAX = 16 * 1024 * 1024;
 export class HttpSession {
   private readonly agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
 
-  constructor(private readonly address: string) {}
+  /** Asked before each call: the replica may have been replaced by one elsewhere. */
+  constructor(private readonly addressOf: () => string) {}
 
   /** @throws NoReply */
   call(call: HttpCall, timeoutMs: number): Promise<HttpReply> {
     return new Promise((resolve, reject) => {
       const { method, path, headers, body } = call;
-      const request = http.request(`http://${this.address}${path}`, { method, agent: this.agent, headers });
+      const request = http.request(`http://${this.addressOf()}${path}`, {
+        method,
+        agent: this.agent,
+        headers,
+      });
       const timer = setTimeout(
         () => request.destroy(new Error(`no answer within ${timeoutMs} ms`)),
         timeoutMs,

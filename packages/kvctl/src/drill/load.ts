@@ -12,6 +12,7 @@ import { SHARED_KEYS, Workload } from './workload.js';
 export interface LoadOptions {
   readonly clients: number;
   readonly seed: number;
+  /** Of whoever is replaced, the address changes in place. */
   readonly endpoints: readonly string[];
   /** Milliseconds since the drill began. */
   readonly now: () => number;
@@ -52,9 +53,9 @@ export class Load {
     const { clients, endpoints } = this.options;
     await this.data.open(endpoints);
     const opening = Array.from({ length: clients }, async (_, index): Promise<DrillClient> => {
-      const address = endpoints[(index >> 1) % endpoints.length] ?? '';
+      const addressOf = (): string => endpoints[(index >> 1) % endpoints.length] ?? '';
       const name = nameOf(index);
-      return index % 2 === 0 ? openRoamingClient(endpoints, name) : new FaithfulClient(address, name);
+      return index % 2 === 0 ? openRoamingClient(endpoints, name) : new FaithfulClient(addressOf, name);
     });
     this.clients = await Promise.all(opening);
     this.loops.push(

@@ -10,30 +10,30 @@ const HELD: Condition = { type: 'held' };
 export class Network {
   private constructor(
     private readonly ids: readonly number[],
-    private readonly addressOf: (id: number) => string,
     private readonly links: ReadonlyMap<string, LinkProxy>,
   ) {}
 
+  /** Of founding members; whoever joins them talks to all directly. */
   static async open(
-    ids: readonly number[],
+    founders: readonly number[],
     addressOf: (id: number) => string,
     random: () => number,
   ): Promise<Network> {
     const links = new Map<string, LinkProxy>();
-    for (const from of ids) {
-      for (const to of ids) {
+    for (const from of founders) {
+      for (const to of founders) {
         if (from === to) continue;
         links.set(`${from} ${to}`, await LinkProxy.open(Number(addressOf(to).split(':')[1]), random));
       }
     }
-    return new Network(ids, addressOf, links);
+    return new Network([...founders], links);
   }
 
-  /** What --peers of a replica says: itself where it listens, the others behind their proxies. */
-  peersOf(id: number): string {
-    return this.ids
-      .map((peer) => `${peer}=${peer === id ? this.addressOf(id) : this.link(id, peer).address}`)
-      .join(',');
+  /** What --dial of a founding member says: the others are reached through their proxies, whatever they say. */
+  dialOf(id: number): string {
+    if (!this.ids.includes(id)) return '';
+    const others = this.ids.filter((peer) => peer !== id);
+    return others.map((peer) => `${peer}=${this.link(id, peer).address}`).join(',');
   }
 
   /** The condition of what each of `from` says to each of `to`. */

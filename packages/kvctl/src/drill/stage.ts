@@ -46,8 +46,6 @@ export class Stage {
   readonly random: () => number;
   readonly injections: Injection[] = [];
   readonly checks: Check[] = [];
-  /** Replicas that have lost their disk: they run, and never vote again. */
-  readonly learners = new Set<number>();
 
   constructor(private readonly parts: StageParts) {
     ({
@@ -118,17 +116,9 @@ export class Stage {
     return leader;
   }
 
-  /** Start replicas that were ended; they talk through their proxies. */
+  /** Start replicas that were ended; founding members talk through their proxies. */
   restart(...ids: readonly number[]): void {
-    for (const id of ids) this.cluster.start(id, this.network.peersOf(id));
-  }
-
-  /**
-   * Start a replica whose directory is to be formatted anew. It writes down the founding members, addresses included,
-   * and its peers compare: so it gets the list that they were founded with, and its own links bypass their proxies.
-   */
-  restartEmpty(id: number): void {
-    this.cluster.start(id, this.cluster.founding);
+    for (const id of ids) this.cluster.start(id, this.network.dialOf(id));
   }
 
   /** Until these replicas can answer requests. @throws Error when that takes too long */

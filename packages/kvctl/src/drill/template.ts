@@ -1,18 +1,11 @@
 /**
- * A founded, empty cluster on disk, from which every drill of a run takes a copy of its own. Founding takes a start under
- * the addresses where the replicas really listen: members compare the lists that they are founded with, and only a
- * directory that has been founded may be given other addresses, those of the proxies.
+ * A founded, empty cluster on disk, from which every drill of a run takes a copy of its own, so that none has to wait for a
+ * founding.
  */
 import path from 'node:path';
-import { createServer } from 'node:net';
 import { CliError, EXIT } from '../errors.js';
 import { DrillCluster } from './cluster.js';
-
-const HOST = '127.0.0.1';
-/** Below the ports that systems hand out by themselves, so that nobody takes the port of a replica that is down. */
-const PORT_MIN = 20_000;
-const PORT_SPAN = 10_000;
-const ATTEMPTS = 100;
+import { freePorts } from './free-ports.js';
 
 export interface Template {
   readonly dir: string;
@@ -50,22 +43,4 @@ export class Templates {
     }
     return template;
   }
-}
-
-/** The first of `count` ports in a row that are free just now. @throws Error when there are none */
-async function freePorts(count: number): Promise<number> {
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const first = PORT_MIN + Math.floor(Math.random() * (PORT_SPAN - count));
-    const free = await Promise.all(Array.from({ length: count }, (_, index) => isFree(first + index)));
-    if (free.every(Boolean)) return first;
-  }
-  throw new Error(`found no ${count} free ports in a row from ${PORT_MIN} to ${PORT_MIN + PORT_SPAN}`);
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen(port, HOST, () => server.close(() => resolve(true)));
-  });
 }

@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import { type Drill, NotHere } from '../drill.js';
+import { changeMembers, votesAgain, waitsForReadmit } from '../members.js';
 import { SHARED_PREFIX } from '../workload.js';
 import { staleScan } from '../drill-client.js';
 import type { Stage } from '../stage.js';
@@ -24,10 +25,11 @@ const IN_FLIGHT_MS = 300;
 export const wipeDisk: Drill = {
   name: 'wipe-disk',
   about:
-    'kill -9 of a replica, its directory removed: it comes back as a learner that serves reads, and never votes again, even when its vote is what a majority lacks',
+    'kill -9 of a replica, its directory removed, --readmit manual: it comes back as a learner that serves reads and does not vote, even when its vote is what a majority lacks, until it is admitted again',
   replicas: 5,
   replicasMin: 3,
   goesOn: false,
+  environment: () => ({ KVD_READMIT: 'manual' }),
   async inflict(stage) {
     const victim = stage.pickOne();
     const before = await incarnationOf(stage, victim);
@@ -36,23 +38,21 @@ export const wipeDisk: Drill = {
     await stage.cluster.kill(victim);
     await stage.leader();
     stage.cluster.wipe(victim);
-    stage.restartEmpty(victim);
+    stage.restart(victim);
     await becomesLearner(stage, victim, before);
     await lacksItsVote(stage, victim);
+    await waitsForReadmit(stage, victim);
+    stage.inject(`replica ${victim} is admitted again`);
+    await changeMembers(stage, { type: 'readmit', replicaId: victim });
+    await votesAgain(stage, victim, before);
     while (!stage.isOver) await stage.pause(200);
-  },
-  async examine(stage) {
-    for (const id of stage.learners) {
-      const { role } = (await stage.cluster.state(id)) ?? { role: 'silent' };
-      stage.check('the wiped replica is still a learner', role === 'learner', `replica ${id}: ${role}`);
-    }
   },
 };
 
 export const flipBits: Drill = {
   name: 'flip-bits',
   about:
-    'kill -9 of a replica, bits flipped in its state, then in the log of the same one: the first is rebuilt, after the second it votes no more, and both are noticed',
+    'kill -9 of a replica, bits flipped in its state, then in the log of the same one: the first is rebuilt, after the second it is admitted again as one that lost its disk, and both are noticed',
   replicas: 5,
   replicasMin: 3,
   goesOn: true,
@@ -69,8 +69,8 @@ export const flipBits: Drill = {
     stage.inject(`kill -9 of replica ${victim}, ${FLIPS} bits flipped in its log`);
     await stage.cluster.kill(victim);
     flip(stage, path.join(stage.cluster.dataDir(victim), 'log'));
-    stage.restartEmpty(victim);
-    await becomesLearner(stage, victim, before);
+    stage.restart(victim);
+    await votesAgain(stage, victim, before);
     const noticed = stage.cluster.log(victim).includes('directory-set-aside');
     stage.check(
       'the damage was noticed',
@@ -130,7 +130,6 @@ async function incarnationOf(stage: Stage, id: number): Promise<string> {
 }
 
 async function becomesLearner(stage: Stage, id: number, before: string): Promise<void> {
-  stage.learners.add(id);
   await stage.untilState(id, 'is a learner', (state) => state.role === 'learner');
   const incarnation = await incarnationOf(stage, id);
   const what = `replica ${id} is a learner and another incarnation`;
