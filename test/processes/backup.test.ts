@@ -226,6 +226,7 @@ test('a backup that is cut, altered, or of something else makes no cluster', asy
   const cluster = await startCluster({ replicas: 1 });
   t.teardown(() => cluster.close());
   const file = path.join(cluster.dir, 'whole.backup');
+  json(t, await kvctl(cluster.endpoints, 'put', 'a', '1'));
   const saved = json(t, await kvctl(cluster.endpoints, 'snapshot', 'save', file));
   const bytes = readFileSync(file);
   t.equal(saved['bytes'], bytes.length);

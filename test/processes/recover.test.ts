@@ -21,7 +21,7 @@ import {
 import { pick, seededRandom, testSeed } from '../support/random.js';
 import { letRun } from '../support/writers.js';
 
-const ROUNDS = 4;
+const ROUNDS = 2;
 const WRITERS = 6;
 /** Acknowledged while the survivors-to-be are cut off, but for what was on its way to them. */
 const WRITES_WITHOUT_SURVIVORS = 40;

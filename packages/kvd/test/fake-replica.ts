@@ -72,6 +72,7 @@ export class FakeReplica implements ReplicaApi {
       pendingRequests: 0,
       watches: 0,
       compactRevision: 0,
+      configurationSlot: 1,
       members: [],
     };
   }
