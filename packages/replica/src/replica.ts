@@ -4,7 +4,7 @@
  * timer, no clock, no chance and no await of its own, and what takes time comes back through ports.
  */
 import type { ChosenEntry, Envelope, Identity, MarkerNumber, Message, Ready, ReplicaId } from '@kvd/paxos';
-import { PaxosNode } from '@kvd/paxos';
+import { compareBallots, PaxosNode, ZERO_BALLOT } from '@kvd/paxos';
 import type { CommandResult, PeerMessage, Request, WatchRequest } from '@kvd/protocol';
 import { decodePeerFrame } from '@kvd/protocol';
 import type {
@@ -146,7 +146,8 @@ export class Replica implements ReplicaApi, TransportHandler {
       host,
       this.neighbours,
       this.tracer,
-      this.node.history.names(this.identity),
+      // One that was never named was sent nothing to promise.
+      this.node.history.names(this.identity) || compareBallots(recovered.promised, ZERO_BALLOT) > 0,
     );
     this.slowLeader = new SlowLeader(
       options.slowLeaderMs,
@@ -170,6 +171,7 @@ export class Replica implements ReplicaApi, TransportHandler {
       onTrouble: (error) => this.onStateTrouble(error),
       onProgress: () => this.progress(),
       anyPeer: () => this.anyPeer(),
+      isConnected: (peer) => this.neighbours.has(peer),
       send: (to, message) => this.traffic.send(to, message),
     });
     this.roles = new Roles(log, this.node, this.driver, this.keeper, this.tracer, {

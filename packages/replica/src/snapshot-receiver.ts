@@ -17,8 +17,12 @@ interface Receiving {
   silentTicks: number;
 }
 
+/** Whoever is not even connected for so long may never come back. */
+const GONE_RESENDS = 4;
+
 export interface SnapshotReceiverHandler {
   send(to: ReplicaId, message: PeerMessage): void;
+  isConnected(peer: ReplicaId): boolean;
   /** All chunks are in: stop applying until the end of the attempt. Not empty: why it may not become the state. */
   beforeInstall(slot: Slot): string;
   onInstalled(slot: Slot, configurations: readonly ConfigurationAt[]): void;
@@ -73,7 +77,8 @@ export class SnapshotReceiver {
     const receiving = this.receiving;
     if (!receiving || receiving.busy) return;
     receiving.silentTicks += 1;
-    if (receiving.silentTicks > this.patienceTicks) this.abort('the sender is silent');
+    const isGone = receiving.silentTicks > GONE_RESENDS * this.resendTicks && !this.isConnected(receiving);
+    if (isGone || receiving.silentTicks > this.patienceTicks) this.abort('the sender is silent');
     else if (receiving.silentTicks % this.resendTicks === 0) this.ask(receiving);
   }
 
@@ -83,6 +88,10 @@ export class SnapshotReceiver {
     // The sender serves few at a time: others need not wait until it notices that nobody asks for the rest.
     this.handler.send(receiving.from, { type: 'snapshot-gone', snapshotId: receiving.snapshotId });
     this.end(receiving, reason, whileInstalling);
+  }
+
+  private isConnected({ from }: Receiving): boolean {
+    return this.handler.isConnected(from);
   }
 
   private end(receiving: Receiving, reason: string, whileInstalling: boolean): void {

@@ -38,6 +38,7 @@ export interface StateKeeperHandler {
   /** A connected peer, or null. */
   anyPeer(): ReplicaId | null;
   send(to: ReplicaId, message: PeerMessage): void;
+  isConnected(peer: ReplicaId): boolean;
   /** Through it every data voter holds everything durably (W1). */
   heldThrough(): Slot;
 }
@@ -96,6 +97,7 @@ export class StateKeeper {
       patience,
       {
         send,
+        isConnected: (peer) => handler.isConnected(peer),
         beforeInstall: (slot) => this.beforeInstall(slot),
         onInstalled: (slot, configurations) => this.onInstalled(slot, configurations),
         onAborted: (reason, whileInstalling) => this.onAborted(reason, whileInstalling),
