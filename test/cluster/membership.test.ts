@@ -34,12 +34,18 @@ test('five replicas lose one disk after the other, and admit each again by thems
     const member = await untilMember(
       cluster,
       id,
-      ({ role, incarnation }) => role === 'voter' && incarnation !== before.incarnation,
+      ({ role, incarnation, reachable }) =>
+        role === 'voter' && incarnation !== before.incarnation && reachable,
     );
     const ms = (performance.now() - fromMs).toFixed(0);
     t.comment(`replica ${id}${before.leader ? ', the leader' : ''}: a voter again ${ms} ms after its start`);
-    t.equal(member.reachable, true);
-    t.match(cluster.log(id), /members-change|configuration/, 'its log says so');
+    const logs = cluster.ids.map((other) => cluster.log(other));
+    t.ok(
+      logs.some((log) => log.includes(`"what":"admit replica ${id} again"`)),
+      "the leader's log says so",
+    );
+    const named = `"incarnation":"${member.incarnation}","role":"voter"`;
+    t.ok(cluster.log(id).includes(named), 'and so does its own');
   }
   const listed = lines(await kvctl(cluster, 'member', 'list', '-o', 'json'));
   t.same(
@@ -83,8 +89,7 @@ test('from one replica to five, to three, and to three others', async (t) => {
   const { cluster, writers } = await underLoad(t, { replicas: 1 });
   const fromMs = performance.now();
   const since = (): string => `${((performance.now() - fromMs) / 1_000).toFixed(1)} s`;
-  for (let id = 2; id <= 5; id++) {
-    await cluster.join();
+  for (const id of [await cluster.join(), await cluster.join(), await cluster.join(), await cluster.join()]) {
     await untilWaiting(cluster, id);
     await change(t, cluster, 'add', String(id));
   }
@@ -130,8 +135,9 @@ test('from one replica to five, to three, and to three others', async (t) => {
   });
 
   const old = cluster.running;
-  for (const id of old) {
-    const young = await cluster.join();
+  const successors = [await cluster.join(), await cluster.join(), await cluster.join()];
+  for (const [index, young] of successors.entries()) {
+    const id = old[index] ?? 0;
     await untilWaiting(cluster, young);
     await change(t, cluster, 'replace', String(id), String(young));
     t.same(await cluster.ended(id), REMOVED, `replica ${id} was replaced, and ended with 6`);
@@ -140,11 +146,9 @@ test('from one replica to five, to three, and to three others', async (t) => {
   const members = (await cluster.members())?.members ?? [];
   t.same(
     members.map(({ id, role }) => [id, role]),
-    cluster.running.map((id) => [id, 'voter']),
+    successors.map((id) => [id, 'voter']),
   );
-  t.equal(members.length, 3);
-  t.notOk(members.some(({ id }) => old.includes(id)));
-  await assertNothingLost(t, cluster, writers, cluster.running);
+  await assertNothingLost(t, cluster, writers, successors);
   t.same(writers.errors, [], 'no writer saw an error');
 });
 
