@@ -39,6 +39,14 @@ const NEEDED: readonly (readonly [string, string])[] = [
   ['result of a transaction not kept for the retry', 'txn-not-kept'],
   ['outcome does not fence', 'outcome-without-fence'],
   ['a transaction applied in part', 'partial-txn'],
+  ['a configuration in force at once instead of alpha later', 'in-force-at-once'],
+  ['a quorum of the old configuration only', 'old-quorum'],
+  ['re-admission before catch-up', 'early-readmission'],
+  ['votes of the old incarnation still counted', 'old-incarnation-counts'],
+  ['a removed replica that still votes', 'removed-votes'],
+  ['a witness that forgets values: cuts its log too far', 'witness-cuts-too-far'],
+  ['a witness that forgets values: skips too far', 'witness-skips-too-far'],
+  ['a witness that skips to where somebody took a snapshot', 'witness-skips-installed'],
 ];
 
 t.test('none is left out that has to be there', async (t) => {

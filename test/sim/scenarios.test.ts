@@ -39,6 +39,34 @@ const REACHED: Readonly<Record<string, RegExp>> = {
   'a late duplicate is fenced off': /KVD_FENCED/,
 };
 
+/** What the operator and the cluster have to come across between them, by a line of the trace. */
+const CHANGED: Readonly<Record<string, RegExp>> = {
+  'somebody joins': /members-change .*as a learner/,
+  'and is promoted': /members-change .*make replica \d a voter/,
+  'to a witness': /members-change .*make replica \d a witness/,
+  'somebody is removed': /members-change .*"remove replica/,
+  'somebody is made a learner': /members-change .*make replica \d a learner/,
+  'who lost its disk is admitted again': /members-change .*admit replica \d again/,
+  'the accept quorum changes': /members-change .*accept quorum/,
+  'a change would leave no quorum': /KVD_MEMBERS_REFUSED.*would leave no quorum/,
+  'who was removed stops': /exits: it was removed/,
+  'and is not started again': /cannot start: .*removed/,
+  'a witness skips': /snapshot-installed .*"stateHash":""/,
+  'somebody is admitted again by hand': /operator .*wants .*readmit/,
+};
+
+test('changes of the members come across all that they are about', async (t) => {
+  const missing = new Set(Object.keys(CHANGED));
+  for (let seed = 1; seed <= 400 && missing.size > 0; seed++) {
+    const plan = planOf(seed, null, null);
+    if (plan.spares === 0) continue;
+    const { trace } = await simulate(plan, { trace: true });
+    for (const what of missing)
+      if (trace.some((line) => (CHANGED[what] as RegExp).test(line))) missing.delete(what);
+  }
+  t.strictSame([...missing], []);
+});
+
 test('the workload of the data model comes across all that it is about', async (t) => {
   const missing = new Set(Object.keys(REACHED));
   for (let seed = 1; seed <= 20 && missing.size > 0; seed++) {

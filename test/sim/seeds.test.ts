@@ -44,6 +44,8 @@ test('the same seed gives the same run, event by event', async (t) => {
     [1133, null],
     [3, 'far-behind'],
     [5, 'wiped-directory'],
+    [2, 'members-come-and-go'],
+    [3, 'witness-joins'],
   ] as const) {
     const plan = planOf(seed, null, scenario);
     const first = await simulate(plan);

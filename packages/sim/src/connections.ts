@@ -10,7 +10,6 @@ import {
   encodeWatchMessage,
 } from '@kvd/protocol';
 import type { WatchSink } from '@kvd/replica';
-import type { SimClient } from './client.js';
 import { describeResponse, describeWatchMessage } from './describe.js';
 import type { Host } from './host.js';
 import { MARK } from './journal.js';
@@ -33,6 +32,14 @@ const NOTHING: ClientFrameHandler = {
   onUnwatch: () => undefined,
 };
 
+/** Where answers go: a client of the workload, or the operator. */
+export interface ClientEnd {
+  readonly id: number;
+  /** Answers reach it so much later. */
+  readonly slowMs: number;
+  onFrame(frame: Uint8Array): void;
+}
+
 interface OpenLink {
   readonly hostId: ReplicaId;
   lost(): void;
@@ -48,7 +55,7 @@ export class Connections {
   ) {}
 
   /** False: nobody listens there. */
-  request(client: SimClient, to: ReplicaId, frame: Uint8Array): boolean {
+  request(client: ClientEnd, to: ReplicaId, frame: Uint8Array): boolean {
     const { world } = this;
     const host = this.listening(to);
     if (host === null) return false;

@@ -1,6 +1,6 @@
 /**
  * Lets the faults of a plan strike, and takes them back: whatever is still wrong when the calm begins is put right then.
- * Chooses victims so that the cluster can come back: no more than a minority ever loses its disk.
+ * Chooses victims so that the cluster can come back: no more disks are lost at once than the members survive (budget.ts).
  */
 import type { Host } from './host.js';
 import { MARK } from './journal.js';
@@ -11,6 +11,8 @@ export class FaultInjector {
   /** Taken back at the latest when the calm begins. */
   private readonly undo = new Set<() => void>();
   private readonly swapped = new Set<Host>();
+  /** When a disk was lost last. */
+  diskLostMs = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly world: World) {}
 
@@ -123,7 +125,21 @@ export class FaultInjector {
         this.later(fault.forMs, () => {
           network.weather = plan.weather;
         });
+        return;
       }
+      case 'members':
+        world.operator.ask(fault.ask);
+        return;
+      case 'join':
+        world.operator.start(this.find(fault.replica));
+        return;
+      case 'return': {
+        const host = this.find(fault.replica);
+        if (host.isRemoved) host.install();
+        return;
+      }
+      case 'twin':
+        this.twin(fault);
     }
   }
 
@@ -132,6 +148,7 @@ export class FaultInjector {
     const { disk } = host;
     if (fault.kind === 'lose-tail' && !disk.isSideCurrent) return;
     if (!this.mayLose(host)) return;
+    host.loseDisk(fault.kind === 'wipe');
     const live = fault.kind === 'flip-bit' && fault.live && (fault.part === 'log' || fault.part === 'state');
     if (!live) host.crash('some', false);
     switch (fault.kind) {
@@ -149,10 +166,11 @@ export class FaultInjector {
   }
 
   private rollBack(host: Host, ageMs: number, downMs: number): void {
-    if (!this.mayLose(host)) return;
     const { world } = this;
     const copy = host.disk.copy();
     world.clock.after(ageMs, () => {
+      if (!this.mayLose(host)) return;
+      host.loseDisk(true);
       host.crash('all', false);
       host.disk.memory = copy;
       if (host.identity !== null) world.votes.forget(host.identity);
@@ -175,18 +193,30 @@ export class FaultInjector {
     });
   }
 
-  /**
-   * Never more than a minority, and never before the others have the founding on their disks: it needs all founders, and
-   * no write is acknowledged earlier (S11). What is in memory does not count, for a power cut may come at the same time.
-   */
+  /** With an old directory, or a new one, and the number of another that is there. */
+  private twin({ replica, disk, afterMs, forMs }: Extract<Fault, { kind: 'twin' }>): void {
+    const { world } = this;
+    const host = this.find(replica);
+    const twin = world.addTwin(host);
+    if (disk === 'old') {
+      if (!this.mayLose(host)) return;
+      host.crash('all', false);
+      twin.disk.memory = host.disk.copy();
+      host.loseDisk(true);
+      host.disk.wipe();
+      this.keepDown(host, 1);
+    }
+    world.clock.after(disk === 'old' ? afterMs : 0, () => twin.install());
+    this.later(afterMs + forMs, () => {
+      twin.isInstalled = false;
+      twin.crash();
+    });
+  }
+
   private mayLose(host: Host): boolean {
-    const { hosts, votes } = this.world;
-    if (!votes.founded || hosts.some(({ identity }) => identity === null)) return false;
-    const others = hosts.filter((other) => other !== host && !other.logLost);
-    if (others.some(({ identity }) => identity === null || !votes.knowsFounding(identity))) return false;
-    const lost = hosts.filter((other) => other.logLost && other !== host).length;
-    if (lost + 1 > Math.floor((hosts.length - 1) / 2)) return false;
-    host.logLost = true;
+    const { world } = this;
+    if (!world.budget.allows(host)) return false;
+    this.diskLostMs = world.clock.nowMs;
     return true;
   }
 
@@ -194,10 +224,10 @@ export class FaultInjector {
     const side = new Set(targets.map((target) => this.find(target)));
     const pairs: [number, number][] = [];
     for (const a of side) {
-      for (const b of this.world.hosts) {
+      for (const b of this.world.machines) {
         if (side.has(b)) continue;
-        pairs.push([a.id, b.id]);
-        if (!oneWay) pairs.push([b.id, a.id]);
+        pairs.push([a.number, b.number]);
+        if (!oneWay) pairs.push([b.number, a.number]);
       }
     }
     const { network } = this.world;
@@ -236,7 +266,7 @@ export class FaultInjector {
     world.journal.say('fault', () => 'calm: from here on nothing fails');
     // Each takes itself off the list.
     for (const undo of Array.from(this.undo)) undo();
-    for (const host of world.hosts) {
+    for (const host of world.machines) {
       host.disarm();
       host.disk.heal();
       host.start();
@@ -246,7 +276,7 @@ export class FaultInjector {
   }
 
   /** The leader of the highest ballot; without one, anybody. */
-  private find(target: Target): Host {
+  find(target: Target): Host {
     const { hosts } = this.world;
     if (target !== 'leader') return hosts[(target - 1) % hosts.length] as Host;
     let leader: Host | null = null;

@@ -2,8 +2,11 @@
 import type { FaultAction, FaultKind, Plan, Target, Weather } from './plan.js';
 import type { Random } from './random.js';
 
-/** What belongs to scenarios only is not drawn. */
-export type DrawnKind = Exclude<FaultKind, 'roll-back' | 'swap-disks'>;
+/** What belongs to scenarios only is not drawn, and what concerns the members is drawn elsewhere (generate-members.ts). */
+export type DrawnKind = Exclude<
+  FaultKind,
+  'roll-back' | 'swap-disks' | 'members' | 'join' | 'return' | 'twin'
+>;
 
 /** How often each kind is drawn, where it is drawn at all. */
 export const FAULT_KINDS: readonly DrawnKind[] = [

@@ -5,6 +5,7 @@
  */
 import { drawFault, drawWeather, FAULT_KINDS } from './generate-faults.js';
 import { drawDataOperations } from './generate-data.js';
+import { drawMembers } from './generate-members.js';
 import { drawRecipe } from './recipes.js';
 import type { ClientPlan, Fault, Operation, OperationKind, Plan } from './plan.js';
 import { Random } from './random.js';
@@ -26,8 +27,9 @@ export const SLOWNESS = [60, 240] as const;
 
 export function randomPlan({ seed, replicas }: PlanRequest): Plan {
   const random = new Random(seed, 'plan');
-  const shape = drawShape(random, replicas ?? random.pick(SIZES));
-  const faults = drawFaults(random.fork('faults'), shape);
+  const drawn = drawShape(random, replicas ?? random.pick(SIZES));
+  const members = drawMembers(new Random(seed, 'members'), drawn, drawFaults(random.fork('faults'), drawn));
+  const { shape, faults } = members;
   const operations = [
     ...drawOperations(random.fork('operations'), shape, faults),
     ...drawDataOperations(random.fork('data'), shape, faults, random.pick([0, 0, 1, 1, 2])),
@@ -43,6 +45,10 @@ export function drawShape(random: Random, replicas: number): Shape {
   const drifting = random.chance(0.35);
   return {
     replicas,
+    spares: 0,
+    witnesses: [],
+    acceptQuorum: 0,
+    readmit: 'auto',
     tickMs,
     heartbeatMs,
     electionTimeoutMs,

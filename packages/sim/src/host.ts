@@ -1,33 +1,25 @@
 /**
  * One virtual machine of the cluster: its disk, its clock, and the process on it, which is the product's Replica on the
- * product's stores. Starts, stops, kills and pauses the process, and does what the daemon does about failed storage
- * (kvd's StorageGuard): without space it reopens and verifies with back-off, after any other failure it exits and is
- * started again by its supervisor.
+ * product's stores. Starts, stops, kills and pauses the process, and starts it again when it has ended.
  */
-import type { Identity, ReplicaId } from '@kvd/paxos';
-import type {
-  LogStore,
-  ReplicaFailure,
-  ReplicaOptions,
-  ReplicaPorts,
-  ReplySink,
-  StateMachine,
-} from '@kvd/replica';
+import type { Configuration, Identity, ReplicaId } from '@kvd/paxos';
+import type { ReplicaPorts, ReplySink, StateMachine } from '@kvd/replica';
 import { Replica } from '@kvd/replica';
-import { KvState, type OpenedDirectory, openMemoryDirectory, StoreError } from '@kvd/store';
+import { DirectoryError, KvState, type OpenedDirectory, openMemoryDirectory } from '@kvd/store';
+import { Dialler } from './dialler.js';
+import { DiskLoss } from './disk-loss.js';
 import { VirtualDisk } from './disk.js';
 import { MARK } from './journal.js';
 import type { Station } from './network.js';
 import type { PartOwner } from './parts.js';
 import type { Fuse, WritesAtCrash } from './plan.js';
 import type { Random } from './random.js';
-import { describePersist, WatchedLog } from './watched-log.js';
-import { WatchedState } from './watched-state.js';
+import { replicaOptions } from './replica-options.js';
+import { StorageGuard } from './storage-guard.js';
+import { type StorageOwner, watchLog, watchState } from './watched-storage.js';
 import type { World } from './world.js';
 
 const RESTART_MS = 400;
-const RECOVER_MIN_MS = 250;
-const RECOVER_MAX_MS = 10_000;
 /** Events kept for a paused process: what a socket would hold. */
 const BACKLOG_MAX = 50_000;
 
@@ -41,8 +33,10 @@ export class Host implements Station {
   state: StateMachine | null = null;
   /** Counts the processes that ran here. */
   life = 0;
-  /** The log was lost, to the knowledge of whoever looks at the whole: this machine may never vote again. */
-  logLost = false;
+  /** There is something to be started here: a founder, or who is to join. */
+  isInstalled: boolean;
+  /** It was told that it is no member any more, and stopped. */
+  isRemoved = false;
   wallOffsetMs = 0;
   /** How long until it ticks again, and how often. */
   drift = 1;
@@ -50,20 +44,27 @@ export class Host implements Station {
   /** Nobody starts it before this is called off. */
   heldDown = 0;
   private readonly random: Random;
-  private opened: OpenedDirectory | null = null;
   private backlog: (() => void)[] = [];
   private fuse: { what: Fuse['what']; count: number; blow: () => void } | null = null;
   /** The process died in the middle of an event: what it does until the event ends never leaves it. */
   private zombie = false;
   private asyncWork = 0;
-  private recoverAttempts = 0;
   private clusterId = '';
+  private readonly dialler: Dialler;
+  /** It joins a cluster that others founded. */
+  private joins: boolean;
+  private readonly loss = new DiskLoss();
 
   constructor(
     readonly id: ReplicaId,
     private readonly world: World,
+    /** Differs from its replica's where there are two with the same one. */
+    readonly number: number = id,
   ) {
-    this.random = world.random.fork(`host ${id}`);
+    this.isInstalled = id <= world.plan.replicas && number === id;
+    this.joins = id > world.plan.replicas;
+    this.dialler = new Dialler(() => world.machines);
+    this.random = world.random.fork(`host ${number}`);
     this.disk = new VirtualDisk(world.clock, this.random.fork('disk'), world.plan, (run) => {
       if (this.asyncWork > 0) world.settle();
       this.deliver(run);
@@ -72,7 +73,50 @@ export class Host implements Station {
   }
 
   get address(): string {
-    return addressOf(this.id);
+    return addressOf(this.number);
+  }
+
+  get isWitness(): boolean {
+    return this.world.plan.witnesses.includes(this.id);
+  }
+
+  dials(other: Station): boolean {
+    return this.dialler.dials(other);
+  }
+
+  // Its disk
+
+  /** It is to be started, with what is on its disk. */
+  install(): void {
+    this.isInstalled = true;
+    this.isRemoved = false;
+    this.start();
+  }
+
+  /** Its disk goes, and it joins with a new one. */
+  replaceDisk(): void {
+    this.crash();
+    this.disk.wipe();
+    this.joins = true;
+    this.loseDisk(true);
+  }
+
+  /** What is on it is gone, or not to be believed, which no start can tell if it is `isForGood`. */
+  loseDisk(isForGood: boolean): void {
+    const { life, identity, world } = this;
+    if (identity === null) return;
+    this.loss.note(identity, life, world.votes.directories.of(identity).chosenThrough, isForGood);
+  }
+
+  get isDiskLost(): boolean {
+    this.loss.forgetIfRepaired(this.life, this.state?.durableThrough ?? 0);
+    return this.loss.isOf(this.identity);
+  }
+
+  /** What its leader has proposed of configurations and not got chosen yet. */
+  configurationsInFlight(): Configuration[] {
+    const flights = this.replica?.node['proposer']?.leadership?.['inFlight'].values() ?? [];
+    return [...flights].flatMap(({ value }) => (value.type === 'configuration' ? [value.configuration] : []));
   }
 
   get isUp(): boolean {
@@ -88,7 +132,7 @@ export class Host implements Station {
   // The process
 
   start(): void {
-    if (this.phase !== 'down' || this.heldDown > 0) return;
+    if (this.phase !== 'down' || this.heldDown > 0 || !this.isInstalled || this.isRemoved) return;
     const { world, id } = this;
     this.life += 1;
     const { life } = this;
@@ -101,7 +145,8 @@ export class Host implements Station {
     const schedule = this.disk.newSchedule(() => this.burn('write'));
     const request = {
       replicaId: id,
-      founding: world.foundingList,
+      founding: this.joins ? '' : world.foundingList,
+      witness: this.isWitness,
       newIncarnation: () => this.random.identifier(),
       state: { cacheBytes: this.random.chance(0.5) ? 4 * 1024 : 1024 * 1024 },
     };
@@ -225,7 +270,6 @@ export class Host implements Station {
 
   private boot(opened: OpenedDirectory): void {
     const { world, id } = this;
-    this.opened = opened;
     this.identity = opened.identity;
     this.clusterId = opened.clusterId;
     this.phase = 'up';
@@ -235,24 +279,35 @@ export class Host implements Station {
     const owner = this.owner();
     const { parts } = world;
     const replaced = opened.state instanceof KvState ? parts.state?.(opened.state, owner) : undefined;
-    this.state = this.watchState(replaced ?? opened.state, opened.identity);
-    const watched = this.watchLog(opened.log, opened.identity);
+    const state = replaced ?? opened.state;
+    this.state = watchState(state, opened.identity, opened.state instanceof KvState, world);
+    const guard = this.guard(opened);
+    const { address, joins, isWitness } = this;
+    const { mayFound } = opened;
+    const newClusterId = this.random.identifier();
+    const options = replicaOptions(world, { address, joins, isWitness, mayFound, newClusterId });
+    this.dialler.set(options.founding ?? options.contacts ?? []);
+    const watched = watchLog(opened.log, opened.identity, this.storageOwner(), world);
     const ports: ReplicaPorts = {
       log: parts.log?.(watched, owner) ?? watched,
       state: this.state,
       transport: {
         send: (to, bytes) => this.send(to, bytes),
-        setPeers: () => undefined,
+        setPeers: (peers) => {
+          if (this.dialler.set(peers)) world.network.redial(this);
+        },
         setCluster: (clusterId) => void (this.clusterId = clusterId),
       },
       trace: { event: (level, name, fields) => this.onTrace(level, name, fields) },
       random: this.random.fork(`life ${this.life}`).next,
       listeners: {
         onCluster: (clusterId) => opened.setClusterId(clusterId),
-        onFailure: (failure) => this.onFailure(failure),
+        onFailure: (failure) => {
+          if (!this.zombie) guard.onFailure(failure);
+        },
       },
     };
-    this.replica = new Replica(this.options(opened), ports);
+    this.replica = new Replica(options, ports);
     parts.replica?.(this.replica, owner);
     world.journal.say(
       id,
@@ -261,7 +316,19 @@ export class Host implements Station {
     );
     world.network.stationUp(this);
     this.scheduleTick(this.life, this.random.between(0, world.plan.tickMs));
-    if (!opened.isNew) this.scrub(opened);
+    guard.scrub();
+  }
+
+  private storageOwner(): StorageOwner {
+    const { life } = this;
+    return {
+      id: this.id,
+      durableThrough: () => this.state?.durableThrough ?? 0,
+      reloading: (isUnderWay) => {
+        if (isUnderWay) this.world.settle();
+        if (life === this.life) this.asyncWork += isUnderWay ? 1 : -1;
+      },
+    };
   }
 
   private onTrace(level: string, name: string, fields: Readonly<Record<string, unknown>>): void {
@@ -270,35 +337,20 @@ export class Host implements Station {
     journal.say(this.id, () => `${level === 'debug' ? '' : `${level} `}${name} ${JSON.stringify(fields)}`);
   }
 
-  private options(opened: OpenedDirectory): ReplicaOptions {
-    const { plan, members } = this.world;
-    const { tickMs, electionTimeoutMs, heartbeatMs, alpha, inFlightSlots, batchCommands, snapshotSlots } =
-      plan;
-    return {
-      founding: members,
-      newClusterId: this.random.identifier(),
-      mayFound: opened.mayFound,
-      address: this.address,
-      alpha,
-      tickMs,
-      electionTimeoutMs,
-      heartbeatMs,
-      inFlightSlots,
-      batchBytes: 64 * 1024,
-      batchCommands,
-      snapshotSlots,
-    };
+  /** Of this process; void once it has ended. */
+  private after(delayMs: number, run: () => void): void {
+    const { life } = this;
+    this.world.clock.after(delayMs, () => {
+      if (life === this.life) this.deliver(run);
+    });
   }
 
   private owner(): PartOwner {
-    const { life, world } = this;
+    const { world } = this;
     return {
       id: this.id,
       identity: this.identity ?? { replicaId: this.id, incarnation: '' },
-      after: (delayMs, run) =>
-        world.clock.after(delayMs, () => {
-          if (life === this.life) this.deliver(run);
-        }),
+      after: (delayMs, run) => this.after(delayMs, run),
       now: () => world.clock.nowMs,
     };
   }
@@ -322,118 +374,49 @@ export class Host implements Station {
     if (this.zombie || identity === null || this.phase === 'down') return false;
     world.judgeSent(identity, this.life, bytes);
     world.tell(this.id, `sends to ${to}:`, bytes);
-    return world.network.send(this.id, to, bytes);
+    const station = this.dialler.stationOf(to);
+    return station !== undefined && world.network.send(this, station, bytes);
   }
 
-  private watchLog(log: LogStore, identity: Identity): LogStore {
-    const { journal, votes } = this.world;
-    const { life } = this;
-    return new WatchedLog(log, {
-      writing: (batch) => journal.say(this.id, () => `writes ${describePersist(batch)}`),
-      written: (batch, error, marker) => {
-        journal.mark(MARK.disk, this.id, error === null ? marker : -1);
-        journal.say(this.id, () =>
-          error === null ? `write ${marker} is on disk` : `a write failed: ${error.message}`,
-        );
-        if (error === null)
-          this.world.guard(() => votes.onWritten(identity, batch, this.state?.durableThrough ?? 0));
-      },
-      reloading: () => {
-        this.asyncWork += 1;
-        this.world.settle();
-      },
-      reloaded: (error, recovered) => {
-        if (life === this.life) this.asyncWork -= 1;
-        if (error === null) this.world.guard(() => votes.onOpened(recovered));
-      },
-    });
-  }
-
-  private watchState(state: StateMachine, identity: Identity): StateMachine {
-    const { world } = this;
-    const { journal, states, votes } = world;
-    return new WatchedState(state, {
-      applying: (slot, value) => world.guard(() => votes.onApplied(identity, slot, value)),
-      applied: (slot, value, results, after) => {
-        journal.mark(MARK.apply, this.id, slot);
-        world.guard(() => states.onApplied(identity, slot, value, results, after));
-      },
-      loaded: (now) => world.guard(() => states.onLoaded(identity, now)),
-      installed: (slot) => world.guard(() => votes.onInstalled(identity, slot)),
-    });
-  }
-
-  // When storage fails
-
-  private onFailure(failure: ReplicaFailure): void {
-    if (this.zombie) return;
-    switch (failure.kind) {
-      case 'log':
-        if (failure.error instanceof StoreError && failure.error.kind === 'no-space') this.recoverLater();
-        else if (!(failure.error instanceof StoreError && failure.error.kind === 'closed'))
-          this.exit('the log failed');
-        return;
-      case 'state':
-        this.world.journal.say(this.id, () => `the state failed: ${failure.error.message}`);
-        return;
-      case 'rolled-back':
-        this.opened?.condemnLog('a peer has heard a newer write from it');
-        this.exit('the directory was rolled back');
-    }
-  }
-
-  private recoverLater(): void {
-    const { life, world } = this;
-    const waitMs = Math.min(RECOVER_MAX_MS, RECOVER_MIN_MS * 2 ** this.recoverAttempts++);
-    world.clock.after(waitMs, () => {
-      if (life !== this.life) return;
-      this.deliver(() => {
-        this.replica?.recoverLog((error) => {
-          if (life !== this.life) return;
-          if (error !== null) this.onFailure({ kind: 'log', error });
-          else this.recoverAttempts = 0;
+  private guard(opened: OpenedDirectory): StorageGuard {
+    const { life, world, id } = this;
+    const isThere = (): boolean => life === this.life && !this.zombie;
+    return new StorageGuard({
+      opened,
+      replica: () => (isThere() ? this.replica : null),
+      after: (delayMs, run) => this.after(delayMs, run),
+      say: (what) => world.journal.say(id, () => what),
+      exit: (reason) => {
+        world.journal.say(id, () => `exits: ${reason}`);
+        world.clock.after(0, () => {
+          if (life === this.life) this.crash();
         });
-      });
-    });
-  }
-
-  /** Ends by itself, not from within the call that reports the failure, and is started again. */
-  private exit(reason: string): void {
-    const { life, world } = this;
-    world.journal.say(this.id, () => `exits: ${reason}`);
-    world.clock.after(0, () => {
-      if (life === this.life) this.crash();
-    });
-  }
-
-  private scrub(opened: OpenedDirectory): void {
-    const { life } = this;
-    if (!(opened.state instanceof KvState)) return;
-    opened.state.scrub((error) => {
-      if (life !== this.life || !(error instanceof StoreError) || error.kind !== 'damaged') return;
-      opened.condemnState(error.message);
-      this.exit(`the state is damaged: ${error.message}`);
+      },
+      removed: () => {
+        this.isRemoved = this.random.chance(0.7);
+        return this.isRemoved;
+      },
     });
   }
 
   private onRefused(error: unknown): void {
     this.world.journal.say(this.id, () => `cannot start: ${String(error)}`);
-    this.world.onRefused(this, error);
+    if (error instanceof DirectoryError && error.kind === 'removed') this.isRemoved = true;
+    else this.world.onRefused(this, error);
     this.disk.crash('lost', false);
     this.ended();
   }
 
   private ended(): void {
+    this.loss.forgetIfRepaired(this.life, this.state?.durableThrough ?? 0);
     this.phase = 'down';
     this.life += 1;
     this.replica = null;
     this.state = null;
-    this.opened = null;
     this.fuse = null;
     this.paused = false;
     this.backlog = [];
     this.asyncWork = 0;
-    this.recoverAttempts = 0;
     this.world.onDown(this);
     // Its supervisor; start() does nothing while a fault holds it down.
     this.world.clock.after(RESTART_MS, () => this.start());

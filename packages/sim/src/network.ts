@@ -1,6 +1,7 @@
 /**
  * The virtual network between replicas: connections that come up and break, frames of real bytes that are delayed,
- * lost, doubled and overtaken. It knows replicas by number and never looks into a frame.
+ * lost, doubled and overtaken. It knows machines by number and never looks into a frame. As in kvd, whoever wants to send
+ * dials, and a replica hears of those who dial it.
  *
  * Real connections keep order and lose nothing while they live; this network is worse than that on purpose.
  */
@@ -20,9 +21,13 @@ const QUEUE_BYTES_MAX = 4 * 1024 * 1024;
 
 /** What the network needs of a replica's machine. */
 export interface Station {
+  /** No two have the same. */
+  readonly number: number;
   readonly id: ReplicaId;
   readonly identity: Identity | null;
   readonly address: string;
+  /** Does its process want to be connected with the other, at its address? What it does not dial it cannot send to. */
+  dials(other: Station): boolean;
   /** Hands an event to the process, now or when it goes on; dropped when it dies before. */
   deliver(run: () => void): void;
   onFrame(from: Identity, bytes: Uint8Array): void;
@@ -34,7 +39,9 @@ export interface Station {
 
 interface End {
   readonly station: Station;
-  /** Whom its process believes to be connected to. */
+  /** Its process believes the connection to be there. */
+  open: boolean;
+  /** Who, to its knowledge, has dialled it over this connection. */
   peer: Identity | null;
   outbox: Uint8Array[];
   lastArrivalMs: number;
@@ -51,6 +58,7 @@ interface Link {
 
 export class Network {
   weather: Weather;
+  private readonly stations: Station[] = [];
   private readonly links: Link[] = [];
   private readonly byPair = new Map<number, Link>();
   private readonly up = new Set<Station>();
@@ -70,22 +78,26 @@ export class Network {
     private readonly mayDouble: (bytes: Uint8Array) => boolean,
   ) {
     this.weather = weather;
-    for (const [i, a] of stations.entries()) {
-      for (const b of stations.slice(i + 1)) {
-        const link: Link = { ends: [newEnd(a), newEnd(b)], up: false, epoch: 0, connecting: false };
-        this.links.push(link);
-        this.byPair.set(pair(a.id, b.id), link);
-        this.byPair.set(pair(b.id, a.id), link);
-      }
-    }
+    for (const station of stations) this.add(station);
   }
 
-  send(from: ReplicaId, to: ReplicaId, bytes: Uint8Array): boolean {
-    const link = this.byPair.get(pair(from, to));
-    if (link === undefined) return false;
-    const side = link.ends[0].station.id === from ? 0 : 1;
+  /** Another machine. */
+  add(station: Station): void {
+    for (const other of this.stations) {
+      const link: Link = { ends: [newEnd(other), newEnd(station)], up: false, epoch: 0, connecting: false };
+      this.links.push(link);
+      this.byPair.set(pair(other.number, station.number), link);
+      this.byPair.set(pair(station.number, other.number), link);
+    }
+    this.stations.push(station);
+  }
+
+  send(from: Station, to: Station, bytes: Uint8Array): boolean {
+    const link = this.byPair.get(pair(from.number, to.number));
+    if (link === undefined || !from.dials(to)) return false;
+    const side = link.ends[0].station === from ? 0 : 1;
     const end = link.ends[side];
-    if (end.peer === null || end.bytesUnderWay > QUEUE_BYTES_MAX) return false;
+    if (!end.open || end.bytesUnderWay > QUEUE_BYTES_MAX) return false;
     end.bytesUnderWay += bytes.length;
     if (!this.coalesce) {
       this.transmit(link, side, bytes);
@@ -121,14 +133,32 @@ export class Network {
     for (const link of this.linksOf(station)) {
       const own = link.ends[0].station === station ? 0 : 1;
       // The dead side hears nothing any more.
+      link.ends[own].open = false;
       link.ends[own].peer = null;
       link.ends[own].outbox = [];
-      const passes = !this.isBlocked(station.id, link.ends[1 - own]?.station.id ?? 0);
+      const passes = !this.isBlocked(station.number, (link.ends[1 - own] as End).station.number);
       this.breakLink(link, passes ? RESET_MS : SILENCE_MS);
     }
   }
 
-  block(from: ReplicaId, to: ReplicaId, noticed: boolean): void {
+  /** Whom it dials has changed. */
+  redial(station: Station): void {
+    for (const link of this.linksOf(station)) {
+      if (!link.up) {
+        this.connect(link);
+        continue;
+      }
+      const end = link.ends[link.ends[0].station === station ? 1 : 0];
+      const { epoch } = link;
+      this.clock.after(this.random.between(0, RESET_MS), () =>
+        end.station.deliver(() => {
+          if (link.epoch === epoch && end.open) this.noticeDialler(end, station);
+        }),
+      );
+    }
+  }
+
+  block(from: number, to: number, noticed: boolean): void {
     const key = pair(from, to);
     this.blocks.set(key, (this.blocks.get(key) ?? 0) + 1);
     const link = this.byPair.get(key);
@@ -139,7 +169,7 @@ export class Network {
     });
   }
 
-  unblock(from: ReplicaId, to: ReplicaId): void {
+  unblock(from: number, to: number): void {
     const key = pair(from, to);
     const count = (this.blocks.get(key) ?? 0) - 1;
     if (count > 0) this.blocks.set(key, count);
@@ -148,7 +178,7 @@ export class Network {
     if (link !== undefined) this.connect(link);
   }
 
-  private isBlocked(from: ReplicaId, to: ReplicaId): boolean {
+  private isBlocked(from: number, to: number): boolean {
     return this.blocks.has(pair(from, to));
   }
 
@@ -156,12 +186,12 @@ export class Network {
     const { random, weather } = this;
     const from = link.ends[side];
     const to = link.ends[1 - side] as End;
-    this.journal.markBytes(MARK.send, from.station.id * 16 + to.station.id, bytes);
+    this.journal.markBytes(MARK.send, from.station.number * 16 + to.station.number, bytes);
     const identity = from.station.identity;
     const lost =
       !link.up ||
       identity === null ||
-      this.isBlocked(from.station.id, to.station.id) ||
+      this.isBlocked(from.station.number, to.station.number) ||
       random.chance(weather.loss);
     const copies = lost ? 0 : random.chance(weather.duplication) && this.mayDouble(bytes) ? 2 : 1;
     if (copies === 0) {
@@ -178,10 +208,10 @@ export class Network {
       this.clock.at(atMs, () => {
         if (link.epoch !== epoch) return;
         if (copy === 0) from.bytesUnderWay -= bytes.length;
-        if (this.isBlocked(from.station.id, to.station.id)) return;
+        if (this.isBlocked(from.station.number, to.station.number)) return;
         to.station.deliver(() => {
           if (link.epoch !== epoch) return;
-          this.journal.markBytes(MARK.deliver, to.station.id * 16 + from.station.id, bytes);
+          this.journal.markBytes(MARK.deliver, to.station.number * 16 + from.station.number, bytes);
           to.station.onFrame(identity as Identity, bytes);
         });
       });
@@ -195,8 +225,13 @@ export class Network {
       link.connecting = false;
       const [a, b] = link.ends;
       if (link.up || !this.up.has(a.station) || !this.up.has(b.station)) return;
-      if (this.isBlocked(a.station.id, b.station.id) || this.isBlocked(b.station.id, a.station.id)) return;
+      if (
+        this.isBlocked(a.station.number, b.station.number) ||
+        this.isBlocked(b.station.number, a.station.number)
+      )
+        return;
       if (!a.station.accepts(b.station) || !b.station.accepts(a.station)) return;
+      if (!a.station.dials(b.station) && !b.station.dials(a.station)) return;
       link.up = true;
       link.epoch += 1;
       this.announce(link, a, b.station);
@@ -206,14 +241,26 @@ export class Network {
 
   private announce(link: Link, end: End, other: Station): void {
     const { epoch } = link;
-    const { identity, address } = other;
     end.station.deliver(() => {
-      if (link.epoch !== epoch || identity === null) return;
+      if (link.epoch !== epoch || other.identity === null) return;
       this.forget(end);
-      end.peer = identity;
+      end.open = true;
       end.bytesUnderWay = 0;
-      end.station.onConnected(identity, address);
+      this.noticeDialler(end, other);
     });
+  }
+
+  /** Does the other side want the connection for what it sends? */
+  private noticeDialler(end: End, other: Station): void {
+    const { peer, station } = end;
+    const wants = other.dials(station);
+    if (wants && peer === null && other.identity !== null) {
+      end.peer = other.identity;
+      station.onConnected(other.identity, other.address);
+    } else if (!wants && peer !== null) {
+      end.peer = null;
+      station.onDisconnected(peer);
+    }
   }
 
   /** What is under way is lost; each side hears of it after a while. */
@@ -234,11 +281,11 @@ export class Network {
 
   private forget(end: End): void {
     const { peer } = end;
-    if (peer === null) return;
+    end.open = false;
     end.peer = null;
     end.outbox = [];
     end.bytesUnderWay = 0;
-    end.station.onDisconnected(peer);
+    if (peer !== null) end.station.onDisconnected(peer);
   }
 
   private linksOf(station: Station): Link[] {
@@ -247,9 +294,9 @@ export class Network {
 }
 
 function newEnd(station: Station): End {
-  return { station, peer: null, outbox: [], lastArrivalMs: 0, bytesUnderWay: 0 };
+  return { station, open: false, peer: null, outbox: [], lastArrivalMs: 0, bytesUnderWay: 0 };
 }
 
-function pair(from: ReplicaId, to: ReplicaId): number {
+function pair(from: number, to: number): number {
   return from * 256 + to;
 }

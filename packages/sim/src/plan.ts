@@ -99,7 +99,32 @@ export type FaultAction =
     }
   /** A drill: campaign at once, probe or not. */
   | { readonly kind: 'campaign'; readonly replica: Target }
-  | { readonly kind: 'storm'; readonly weather: Weather; readonly forMs: number };
+  | { readonly kind: 'storm'; readonly weather: Weather; readonly forMs: number }
+  /** The operator asks for a change of the members. */
+  | { readonly kind: 'members'; readonly ask: MemberAsk }
+  /** A spare machine is started, to join when it is asked to. */
+  | { readonly kind: 'join'; readonly replica: number }
+  /** A replica that was removed and stopped is started again, with the directory it has. */
+  | { readonly kind: 'return'; readonly replica: number }
+  /**
+   * For a while there is a second process with the replica's number. `empty`: with a new directory. `old`: with the
+   * replica's own, `afterMs` after that got an empty disk instead. Only in scenarios.
+   */
+  | {
+      readonly kind: 'twin';
+      readonly replica: Target;
+      readonly disk: 'empty' | 'old';
+      readonly afterMs: number;
+      readonly forMs: number;
+    };
+
+/** Whom it is about is looked for when it is asked: a replica of which it makes sense, `replica` if it can be. */
+export type MemberAsk =
+  | { readonly type: 'add'; readonly replica: number; readonly promote: boolean }
+  /** The one comes, and the other one leaves when it has caught up. */
+  | { readonly type: 'replace'; readonly replica: number; readonly leaves: Target }
+  | { readonly type: 'remove' | 'demote' | 'promote' | 'readmit' | 'move-leader'; readonly replica: Target }
+  | { readonly type: 'accept-quorum'; readonly size: number };
 
 export type Fault = FaultAction & { readonly atMs: number };
 export type FaultKind = FaultAction['kind'];
@@ -152,7 +177,15 @@ export interface Operation {
 export interface Plan {
   readonly seed: number;
   readonly scenario: string;
+  /** Founders, numbered from 1. */
   readonly replicas: number;
+  /** Machines beyond those, which may join; numbered from there. */
+  readonly spares: number;
+  /** Whose directories are witnesses', founders or spares. */
+  readonly witnesses: readonly number[];
+  /** Of the founding; 0: a majority. */
+  readonly acceptQuorum: number;
+  readonly readmit: 'auto' | 'manual';
   readonly tickMs: number;
   readonly electionTimeoutMs: number;
   readonly heartbeatMs: number;

@@ -3,32 +3,34 @@
  * plan gives the same run, event by event. What is wrong ends it with a Violation; nothing in it is ever retried.
  */
 import type { ReplicaId } from '@kvd/paxos';
-import { decodePeerFrame, isRetrySafe } from '@kvd/protocol';
+import { decodePeerFrame, isRetrySafe, WITNESS_SUFFIX } from '@kvd/protocol';
+import type { FoundingReplica } from '@kvd/replica';
 import { DirectoryError, StoreError } from '@kvd/store';
+import { DiskBudget } from './budget.js';
+import { Census } from './census.js';
 import { SimClient } from './client.js';
 import { VirtualClock } from './clock.js';
 import { Connections } from './connections.js';
 import { FaultInjector } from './faults.js';
-import { History, type Seen } from './history.js';
+import { History } from './history.js';
 import { addressOf, Host } from './host.js';
 import { Journal } from './journal.js';
 import { describeMessage } from './describe.js';
 import { Network } from './network.js';
 import { judgeBounds } from './oracle/bounds.js';
-import { judgeHistory } from './oracle/histories.js';
-import { judgeState } from './oracle/answers.js';
 import { Ledger } from './oracle/ledger.js';
-import { judgeRevisions } from './oracle/revisions.js';
 import { States } from './oracle/states.js';
 import { Votes } from './oracle/votes.js';
 import type { Parts } from './parts.js';
-import type { ClientPlan, Operation, OperationKind, Plan } from './plan.js';
+import type { ClientPlan, Operation, Plan } from './plan.js';
 import { Random } from './random.js';
 import { Reference } from './reference/reference.js';
-import { scenarioNamed } from './scenarios/index.js';
+import { PROBE_CLIENT, probeClient, probeOf } from './probe.js';
+import { judgeWorld } from './verdict.js';
+import { createWatchers } from './watchers.js';
 import { asViolation, safety, Violation } from './violation.js';
-import { BANK, EVERYTHING_THERE_IS, keyAt } from './workload/keys.js';
-import { SimWatcher, type WatchNetwork } from './workload/watcher.js';
+import { Operator } from './workload/operator.js';
+import type { SimWatcher } from './workload/watcher.js';
 import type { Identity } from '@kvd/paxos';
 
 export interface Outcome {
@@ -44,50 +46,46 @@ export interface Outcome {
   readonly trace: readonly string[];
 }
 
-/** The probe at the end: a client per replica, with keys and numbers of its own. */
-const PROBE_CLIENT = 1000;
-const PROBE_KEY = 9000;
-const PROBE_INDEX = 1_000_000;
-const PROBE_PLAN: ClientPlan = {
-  session: false,
-  concurrency: 1,
-  attemptMs: 2000,
-  deadlineMs: 8000,
-  backoffMs: 40,
-  hedging: 0,
-  slowMs: 0,
-  loyalty: 1,
-};
 const BOUNDS_EVERY_MS = 500;
+/** For a change of the members that is under way, the probe waits so much of the time that is left. */
+const PATIENCE = 0.4;
+const PATIENCE_EVERY_MS = 200;
+const TWIN_NUMBERS = 100;
 /** No run is shorter, however soon all have answered. */
 const LASTS_MS = 30_000;
 /** Several times what the busiest runs take: whoever needs more goes round in a circle. */
 const EVENTS_MAX = 1_000_000;
-/** Wire numbers of the messages that say something about a disk (peer-codec). */
-const ASSERTING: ReadonlySet<number> = new Set([3, 4, 6]);
+/** Wire numbers of the messages that say something about a disk, or that not everybody may send (peer-codec). */
+const ASSERTING: ReadonlySet<number> = new Set([1, 3, 4, 6]);
 
 export class World {
   readonly clock = new VirtualClock();
   readonly random: Random;
   readonly journal: Journal;
   readonly network: Network;
+  /** The machine of replica N is the one at N - 1; spares are at the end. */
   readonly hosts: readonly Host[];
-  readonly votes = new Votes();
+  /** Those, and twins. */
+  readonly machines: Host[];
+  readonly votes: Votes;
   readonly states: States;
   readonly history: History;
   readonly reference: Reference;
   readonly ledger: Ledger;
-  readonly members: readonly { readonly id: ReplicaId; readonly address: string }[];
+  readonly foundingReplicas: readonly FoundingReplica[];
   readonly foundingList: string;
   readonly faults: FaultInjector;
+  readonly budget = new DiskBudget(this);
+  readonly census = new Census(this);
+  readonly operator: Operator;
+  readonly connections: Connections;
   /** Who began to lead, and when. */
   readonly leaderships: { readonly atMs: number; readonly id: ReplicaId }[] = [];
   /** Starts that were refused, and why. */
   readonly refusals: string[] = [];
   private readonly clients: SimClient[];
-  private readonly watchers: readonly SimWatcher[];
+  readonly watchers: readonly SimWatcher[];
   private readonly probes: SimClient[] = [];
-  private readonly connections: Connections;
   private violation: Violation | null = null;
   private unsettled = false;
 
@@ -98,8 +96,9 @@ export class World {
   ) {
     const { clock } = this;
     this.random = new Random(plan.seed, 'world');
+    this.votes = new Votes(plan.witnesses);
     this.journal = new Journal(clock, trace);
-    const fastest = Math.max(...plan.drift);
+    const fastest = Math.max(...plan.drift, plan.spares > 0 ? 1 : 0);
     this.reference = new Reference((lease) => this.ledger.onExpired(lease));
     this.states = new States(() => clock.nowMs, fastest, this.reference);
     this.ledger = new Ledger(this.reference, this.states, {
@@ -109,12 +108,16 @@ export class World {
       leadersSince: (sinceMs) => this.leaderships.filter(({ atMs }) => atMs >= sinceMs).length,
     });
     this.history = new History(() => clock.nowMs);
-    this.members = Array.from({ length: plan.replicas }, (_, i) => ({
+    this.foundingReplicas = Array.from({ length: plan.replicas }, (_, i) => ({
       id: i + 1,
       address: addressOf(i + 1),
+      role: plan.witnesses.includes(i + 1) ? 'witness' : 'voter',
     }));
-    this.foundingList = this.members.map(({ id, address }) => `${id}=${address}`).join(',');
-    this.hosts = this.members.map(({ id }) => new Host(id, this));
+    this.foundingList = this.foundingReplicas
+      .map(({ id, address, role }) => `${id}=${address}${role === 'witness' ? WITNESS_SUFFIX : ''}`)
+      .join(',');
+    this.hosts = Array.from({ length: plan.replicas + plan.spares }, (_, i) => new Host(i + 1, this));
+    this.machines = [...this.hosts];
     this.network = new Network(
       this.hosts,
       plan.weather,
@@ -126,8 +129,9 @@ export class World {
     );
     this.connections = new Connections(this, this.random.fork('connections'), this.random.fork('watches'));
     this.clients = this.createClients();
-    this.watchers = this.createWatchers();
+    this.watchers = createWatchers(this);
     this.faults = new FaultInjector(this);
+    this.operator = new Operator(this, new Random(plan.seed, 'operator'));
   }
 
   async run(): Promise<Outcome> {
@@ -135,6 +139,7 @@ export class World {
     for (const host of this.hosts) clock.after(this.random.between(0, 100), () => host.start());
     for (const client of this.clients) client.start();
     this.faults.schedule();
+    if (plan.readmit === 'manual') this.operator.readmitLost();
     clock.at(plan.calmMs + plan.graceMs, () => this.probe());
     clock.after(BOUNDS_EVERY_MS, () => this.watchBounds());
     while (this.runUntilUnsettled()) {
@@ -142,9 +147,32 @@ export class World {
       await new Promise((resolve) => setImmediate(resolve));
       this.network.flush();
     }
-    this.guard(() => this.judge());
+    if (this.violation === null) this.guard(() => judgeWorld(this));
     this.parts.restore?.();
     return this.outcome();
+  }
+
+  /** Whom a newcomer may ask: the members, and where they listen. */
+  get contacts(): readonly { readonly id: ReplicaId; readonly address: string }[] {
+    const { members } = this.census;
+    return (members.length > 0 ? members : this.founders).map(({ id, address }) => ({ id, address }));
+  }
+
+  get founders(): readonly Host[] {
+    return this.hosts.slice(0, this.plan.replicas);
+  }
+
+  /** For how long a fault may keep a process from what it is to do. */
+  get longestStallMs(): number {
+    return Math.max(0, ...this.plan.faults.map((fault) => ('forMs' in fault ? fault.forMs : 0)));
+  }
+
+  /** A second machine for the same replica. */
+  addTwin(host: Host): Host {
+    const twin = new Host(host.id, this, TWIN_NUMBERS + this.machines.length);
+    this.machines.push(twin);
+    this.network.add(twin);
+    return twin;
   }
 
   /** Something asynchronous is under way. */
@@ -212,39 +240,24 @@ export class World {
     return false;
   }
 
-  /** Some time after the last fault: now every replica has to take a write and a read, and to catch up. */
+  /** Some time after the last fault: now every member has to take a write and a read, and to catch up. */
   private probe(): void {
-    this.journal.say('probe', () => 'asks every replica for a write and a read');
+    const { census, clock, plan } = this;
+    const { nowMs: atMs } = clock;
+    const patientMs = plan.calmMs + plan.graceMs + PATIENCE * (plan.endMs - plan.calmMs - plan.graceMs);
+    if (census.unsettled !== '' && atMs < patientMs) {
+      clock.after(PATIENCE_EVERY_MS, () => this.probe());
+      return;
+    }
+    this.journal.say('probe', () => 'asks every member for a write and a read');
     for (const client of this.clients) client.retire();
-    const { nowMs: atMs } = this.clock;
-    for (const { id } of this.hosts) {
-      const ask = (kind: OperationKind, key: number): Operation => ({
-        atMs,
-        client: PROBE_CLIENT + id,
-        kind,
-        key,
-        span: 1,
-        valueBytes: 0,
-      });
-      // Every key is written again by somebody, for every replica then has to read what it holds of it.
-      const keys = Array.from({ length: this.plan.keys }, (_, key) => key);
-      const share = keys.filter((key) => key % this.hosts.length === id - 1);
-      const operations = [
-        ask('put', PROBE_KEY + id),
-        ask('get', PROBE_KEY + id),
-        ...share.map((key) => ask('put', key)),
-        ask('audit', 0),
-      ];
-      const queue = operations.map((operation, i) => ({ index: PROBE_INDEX + 100 * id + i, operation }));
-      const client = this.createClient(PROBE_CLIENT + id, this.probePlan, queue, [id]);
+    const { members } = census;
+    for (const [place, { id }] of members.entries()) {
+      const queue = probeOf(plan, id, { place, of: members.length }, atMs);
+      const client = this.createClient(PROBE_CLIENT + id, probeClient(plan), queue, [id]);
       this.probes.push(client);
       client.start();
     }
-  }
-
-  private get probePlan(): ClientPlan {
-    const { electionTimeoutMs, endMs } = this.plan;
-    return { ...PROBE_PLAN, attemptMs: 1000 + electionTimeoutMs, deadlineMs: endMs };
   }
 
   /** Nothing is left to be seen: all have answered, all have caught up. */
@@ -256,53 +269,26 @@ export class World {
     )
       return false;
     if (!this.clients.every((client) => client.isDone) || !this.hasCaughtUp) return false;
+    if (this.census.unsettled !== '') return false;
     return this.reference.leases.size === 0 && this.watchers.every((watcher) => watcher.hasCaughtUp);
   }
 
-  private get hasCaughtUp(): boolean {
+  get hasCaughtUp(): boolean {
     const through = this.states.appliedThrough;
-    return this.hosts.every(
+    return this.census.members.every(
       (host) => host.isUp && (host.state?.appliedThrough ?? 0) >= through && through > 0,
     );
   }
 
   private createClients(): SimClient[] {
     const { plan } = this;
-    const everybody = this.members.map(({ id }) => id);
+    const everybody = this.hosts.map(({ id }) => id);
     return plan.clients.map((clientPlan, id) => {
       const queue = plan.operations
         .map((operation, index) => ({ index, operation }))
         .filter(({ operation }) => operation.client === id);
       return this.createClient(id, clientPlan, queue, everybody);
     });
-  }
-
-  private createWatchers(): SimWatcher[] {
-    const { plan, members, connections, reference, clock } = this;
-    const replicaIds = members.map(({ id }) => id);
-    return plan.operations
-      .filter(({ kind }) => kind === 'watch')
-      .map((operation, id) => {
-        const own = new Random(operation.dice ?? 0, 'watch');
-        const range = own.pick([
-          EVERYTHING_THERE_IS,
-          { from: keyAt(operation.key), to: '' },
-          { from: 'k', to: 'l' },
-          BANK,
-        ]);
-        const connect: WatchNetwork['connect'] = (...way) => connections.watch(id, ...way);
-        const watcher = new SimWatcher(
-          id,
-          range,
-          { replicaIds, connect },
-          reference,
-          clock,
-          own.fork('dice'),
-          plan.electionTimeoutMs,
-        );
-        clock.at(operation.atMs, () => watcher.start());
-        return watcher;
-      });
   }
 
   private createClient(
@@ -329,66 +315,8 @@ export class World {
   }
 
   private watchBounds(): void {
-    for (const { replica, id } of this.hosts) if (replica !== null) judgeBounds(replica, id);
+    for (const { replica, id } of this.machines) if (replica !== null) judgeBounds(replica, id);
     this.clock.after(BOUNDS_EVERY_MS, () => this.watchBounds());
-  }
-
-  private judge(): void {
-    if (this.violation !== null) return;
-    judgeRevisions(this.history);
-    this.ledger.judge();
-    const isWhole = this.plan.operations.every(({ dice }) => dice === undefined);
-    judgeHistory(this.history, this.hasCaughtUp ? this.finalReads() : [], isWhole);
-    if (this.hasCaughtUp)
-      for (const { id, state } of this.hosts) if (state !== null) judgeState(this.reference, state, id);
-    const unanswered = this.history.operations.find(
-      ({ client, outcome }) => client >= PROBE_CLIENT && outcome !== 'ok',
-    );
-    if (unanswered !== undefined)
-      throw new Violation(
-        'liveness',
-        'answers',
-        `replica ${unanswered.client - PROBE_CLIENT} does not answer`,
-      );
-    if (this.hasCaughtUp) {
-      this.judgeData();
-      scenarioNamed(this.plan.scenario)?.expect?.(this);
-      return;
-    }
-    const where = this.hosts.map(
-      (host) => `replica ${host.id} ${host.phase} ${host.state?.appliedThrough ?? '-'}`,
-    );
-    throw new Violation(
-      'liveness',
-      'catch-up',
-      `applied through ${this.states.appliedThrough}; ${where.join(', ')}`,
-    );
-  }
-
-  /** Long after the last fault no lease outlives its time, and every watcher was told everything. */
-  private judgeData(): void {
-    if (this.reference.leases.size > 0) {
-      const leases = [...this.reference.leases.keys()];
-      throw new Violation('liveness', 'lease', `leases ${leases.join(', ')} do not end`);
-    }
-    const behind = this.watchers.find((watcher) => !watcher.hasCaughtUp);
-    if (behind !== undefined) throw new Violation('liveness', 'watch', behind.describe());
-  }
-
-  /** What every replica holds in the end. */
-  private finalReads(): Seen[][] {
-    const keys = new Set(this.history.operations.flatMap((operation) => operation.keys));
-    return this.hosts.flatMap(({ state }) =>
-      state === null
-        ? []
-        : [
-            [...keys].map((key) => {
-              const entry = state.get(Buffer.from(key));
-              const value = entry === null ? null : Buffer.from(entry.value).toString('latin1');
-              return { key, value, modRevision: entry?.modRevision ?? 0, version: entry?.version ?? 0 };
-            }),
-          ],
-    );
   }
 
   private outcome(): Outcome {

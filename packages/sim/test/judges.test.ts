@@ -150,6 +150,124 @@ test('a snapshot does not replace a state when the log no longer reaches back to
   t.end();
 });
 
+/** A configuration of slot `slot` that replaces the founding one; its votes and what follows are on the disks of 1 and 2. */
+function reconfigured(votes: Votes, slot: number, members: Configuration['members']): void {
+  const configuration: Configuration = {
+    clusterId: 'c'.repeat(32),
+    alpha: 8,
+    replaces: 1,
+    members,
+    acceptQuorum: 0,
+  };
+  for (let next = 2; next < slot; next++) accepted(votes, [1, 2], next, NOOP);
+  accepted(votes, [1, 2], slot, { type: 'configuration', configuration });
+}
+
+function accepted(votes: Votes, ids: readonly number[], slot: number, value: Value): void {
+  for (const id of ids) votes.onWritten(identity(id), write(entry(slot, ballot(1), value)), 0);
+}
+
+function knows(votes: Votes, id: number, chosenThrough: number, life = 'a'): void {
+  votes.onWritten(identity(id, life), { entries: [], chosenThrough }, 0);
+}
+
+const voter = (id: number, life = 'a') =>
+  ({ ...identity(id, life), role: 'voter', address: `host:${id}` }) as const;
+const witness = (id: number) => ({ ...voter(id), role: 'witness' }) as const;
+
+test('a configuration governs the slots from alpha after its own on, and only there are its votes counted', (t) => {
+  const votes = founded();
+  reconfigured(votes, 2, [voter(1), voter(2)]);
+  for (let slot = 3; slot <= 9; slot++) accepted(votes, [1, 3], slot, NOOP);
+  votes.onApplied(identity(1), 9, NOOP);
+  accepted(votes, [1, 3], 10, NOOP);
+  objects(t, 'quorum', () => votes.onApplied(identity(1), 10, NOOP), 'who was removed does not count');
+  objects(t, 'quorum', () => knows(votes, 3, 10), 'nor is it believed chosen');
+  accepted(votes, [2], 10, NOOP);
+  votes.onApplied(identity(1), 10, NOOP);
+  t.end();
+});
+
+test('nobody votes in a slot of which nobody can know who votes there', (t) => {
+  const votes = founded();
+  accepted(votes, [1], 9, NOOP);
+  objects(t, 'S11', () => accepted(votes, [1], 10, NOOP), 'slot 2 is not chosen');
+  t.end();
+});
+
+test('what is on disk as chosen in a slot is what was chosen there', (t) => {
+  const votes = founded();
+  accepted(votes, [1, 2], 2, NOOP);
+  const wrong = { ...entry(2, ballot(1), batch('x')), chosen: true };
+  objects(t, 'agreement', () => votes.onWritten(identity(3), write(wrong), 0));
+  t.end();
+});
+
+test('who begins to vote holds what was known before its disk was there', (t) => {
+  const late = founded();
+  accepted(late, [1, 2], 2, NOOP);
+  accepted(late, [1, 2], 3, NOOP);
+  knows(late, 1, 3);
+  knows(late, 3, 2, 'b');
+  objects(t, 'caught-up', () => reconfigured(late, 4, [voter(1), voter(2), voter(3, 'b')]));
+  const intime = founded();
+  accepted(intime, [1, 2], 2, NOOP);
+  accepted(intime, [1, 2], 3, NOOP);
+  knows(intime, 1, 3);
+  knows(intime, 3, 3, 'b');
+  reconfigured(intime, 4, [voter(1), voter(2), voter(3, 'b')]);
+  t.equal(intime.chain.latest?.slot, 4);
+  t.end();
+});
+
+test('who never was a voter does not campaign, but may where it knows of no configuration', (t) => {
+  const votes = founded();
+  const probe = { type: 'probe', attempt: 1, ballot: ballot(9, 3) } as const;
+  votes.onSent(identity(3, 'b'), 1, probe);
+  knows(votes, 3, 1, 'b');
+  objects(t, 'S5', () => votes.onSent(identity(3, 'b'), 1, probe));
+  votes.onSent(identity(3), 1, probe);
+  t.end();
+});
+
+test('where there is a witness nobody cuts what a data voter does not hold', (t) => {
+  const votes = new Votes([3]);
+  const configuration: Configuration = {
+    clusterId: 'c'.repeat(32),
+    alpha: 8,
+    replaces: 0,
+    members: [voter(1), voter(2), witness(3)],
+    acceptQuorum: 0,
+  };
+  accepted(votes, [1, 2, 3], 1, { type: 'configuration', configuration });
+  for (let slot = 2; slot <= 6; slot++) accepted(votes, [1, 3], slot, NOOP);
+  for (const id of [1, 3]) knows(votes, id, 6);
+  knows(votes, 2, 1);
+  const cut = (id: number, cutThrough: number, installedThrough = 0) =>
+    votes.onWritten(identity(id), { entries: [], cutThrough, installedThrough }, 6);
+  cut(3, 1);
+  objects(t, 'W1', () => cut(3, 4), 'a witness');
+  objects(t, 'W1', () => cut(1, 4), 'a data replica, which a witness may follow');
+  cut(1, 5, 5);
+  objects(t, 'W1', () => cut(3, 5, 5), 'a witness that skips has no state in its place');
+  t.end();
+});
+
+test('a change is done when a prepare quorum has written down what is chosen before it is in force', (t) => {
+  const votes = founded();
+  reconfigured(votes, 2, [voter(1), voter(2)]);
+  const isAlive = (): boolean => true;
+  for (let slot = 3; slot <= 9; slot++) accepted(votes, [1, 2], slot, NOOP);
+  t.equal(votes.members.undone(isAlive).length, 2, 'holding it is not enough');
+  knows(votes, 1, 9);
+  t.equal(votes.members.undone(isAlive).length, 2);
+  knows(votes, 2, 9);
+  t.equal(votes.members.undone(({ replicaId }) => replicaId === 1).length, 2, 'on a disk that is there');
+  t.equal(votes.members.undone(isAlive).length, 1);
+  t.equal(votes.members.undone(() => false).length, 1, 'once done is done');
+  t.end();
+});
+
 const after = (appliedThrough: number, stateHash: string) => ({
   appliedThrough,
   stateHash,

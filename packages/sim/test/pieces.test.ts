@@ -82,7 +82,7 @@ test('plans are the same each time, within their bounds, and draw everything the
     [...sizes].toSorted((a, b) => a - b),
     [1, 2, 3, 4, 5, 6, 7, 8, 9],
   );
-  t.equal(kinds.size, 17, [...kinds].join(' '));
+  t.equal(kinds.size, 20, [...kinds].join(' '));
   t.equal(randomPlan({ seed: 1, replicas: 6 }).replicas, 6);
   t.end();
 });

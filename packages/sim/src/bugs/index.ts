@@ -7,6 +7,7 @@ import type { Outcome } from '../world.js';
 import { Patches } from './patches.js';
 import { CORE_BUGS } from './core-bugs.js';
 import { DATA_BUGS } from './data-bugs.js';
+import { MEMBER_BUGS } from './member-bugs.js';
 import { ONCE_REAL_BUGS } from './once-real.js';
 import { STORAGE_BUGS } from './storage-bugs.js';
 import type { Bug } from './bug.js';
@@ -14,7 +15,7 @@ import type { Bug } from './bug.js';
 export type { Bug } from './bug.js';
 
 /** What a simulator has to be able to find. */
-export const PLANTED_BUGS: readonly Bug[] = [...CORE_BUGS, ...STORAGE_BUGS, ...DATA_BUGS];
+export const PLANTED_BUGS: readonly Bug[] = [...CORE_BUGS, ...STORAGE_BUGS, ...DATA_BUGS, ...MEMBER_BUGS];
 export { ONCE_REAL_BUGS };
 
 export interface Hunt {

@@ -67,11 +67,13 @@ export class Patches {
     name: string,
     make: (original: Method<This, Args, Result>) => Method<This, Args, Result>,
   ): void {
-    const original = Reflect.get(owner, name) as Method<This, Args, Result>;
+    const original = Reflect.get(owner, name) as Method<This, Args, Result> | undefined;
+    if (original === undefined) throw new Error(`there is no ${name} to put something in the place of`);
     this.define(owner, name, { value: make(original), writable: true, configurable: true });
   }
 
   getter<This extends object, Result>(owner: object, name: string, get: (this: This) => Result): void {
+    if (!(name in owner)) throw new Error(`there is no ${name} to put something in the place of`);
     this.define(owner, name, { get, configurable: true });
   }
 

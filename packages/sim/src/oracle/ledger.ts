@@ -74,7 +74,11 @@ export class Ledger {
       throw safety('outcome', `${fate.name} was never to be applied, and is: ${describe(response)}`);
   }
 
-  judgeRead(request: Exclude<Request, { type: 'mutate' | 'members' }>, response: Response, floor: number): void {
+  judgeRead(
+    request: Exclude<Request, { type: 'mutate' | 'members' }>,
+    response: Response,
+    floor: number,
+  ): void {
     judgeRead(this.reference, request, response, floor);
     if ('revision' in response) this.saw(response.revision);
   }

@@ -1,7 +1,8 @@
 /**
  * The all-seeing judge of the protocol. It sees every write that reached a disk, every message that left, every slot
  * that was applied, of all replicas at once, and holds them against the rules: one value per slot and per ballot,
- * promises that never go back (S1, S2), ballots never used twice, nothing applied that no quorum has on disk.
+ * promises that never go back (S1, S2), ballots never used twice, no vote before it can be known who votes (S11), nothing
+ * believed chosen that no quorum of its slot's configuration has on disk, by incarnation (S5).
  *
  * It counts by itself: it must never ask the code under test what is chosen.
  */
@@ -13,25 +14,20 @@ import type {
   Message,
   Persist,
   RecoveredLog,
+  ReplicaId,
   Slot,
   Value,
 } from '@kvd/paxos';
 import { encodeConfigurations } from '@kvd/protocol';
 import { crc32 } from 'node:zlib';
 import { safety } from '../violation.js';
+import { before, highest, keyOf, show } from './ballots.js';
+import { ConfigurationChain, isAcceptedBy } from './configurations.js';
+import { type DirectoryRecord, DirectoryRecords } from './directory-record.js';
+import { MembershipRules } from './membership.js';
 
-/** What one directory has on disk, and what it let others know of it. */
-interface DirectoryRecord {
-  readonly identity: Identity;
-  promised: Ballot | null;
-  /** The highest ballot that left in a promise or an accepted. */
-  told: Ballot | null;
-  readonly accepted: Map<Slot, Ballot>;
-  chosenThrough: Slot;
-  cutThrough: Slot;
-}
-
-interface Proposal {
+export interface Proposal {
+  readonly ballot: Ballot;
   readonly hash: string;
   readonly voters: Set<Incarnation>;
 }
@@ -39,29 +35,46 @@ interface Proposal {
 export class Votes {
   /** Slots that a quorum has on disk, with the value's hash. */
   readonly chosen = new Map<Slot, string>();
-  private readonly directories = new Map<Incarnation, DirectoryRecord>();
+  readonly chain = new ConfigurationChain();
+  readonly directories = new DirectoryRecords();
+  readonly members: MembershipRules;
   /** By slot and ballot. */
   private readonly proposals = new Map<Slot, Map<string, Proposal>>();
+  private readonly configurations = new Map<string, Configuration>();
   private readonly prepared = new Map<string, string>();
-  private founding: Configuration | null = null;
+
+  /** @param witnesses whose directories keep no state */
+  constructor(witnesses: readonly ReplicaId[] = []) {
+    this.members = new MembershipRules(this, witnesses);
+  }
 
   get founded(): boolean {
-    return this.founding !== null;
+    return this.chain.founding !== null;
   }
 
   /** Has the directory on disk that slot 1 is chosen? */
   knowsFounding(identity: Identity): boolean {
-    return this.directoryOf(identity).chosenThrough > 0;
+    return this.directories.of(identity).chosenThrough > 0;
   }
 
-  /** Does the configuration name the incarnation? */
-  names(identity: Identity): boolean {
-    return this.founding?.members.some((member) => member.incarnation === identity.incarnation) ?? false;
+  proposalsIn(slot: Slot): Iterable<Proposal> {
+    return this.proposals.get(slot)?.values() ?? [];
+  }
+
+  /** Configurations that somebody has on disk where nothing is chosen yet: any of them may come to be. */
+  *configurationsProposed(): Iterable<Configuration> {
+    const { chosenThrough, alpha } = this.chain;
+    for (let slot = chosenThrough + 1; slot <= chosenThrough + alpha; slot++) {
+      for (const { hash } of this.proposalsIn(slot)) {
+        const configuration = this.configurations.get(hash);
+        if (configuration !== undefined) yield configuration;
+      }
+    }
   }
 
   /** A directory was opened: what it promised and said must still be there. */
   onOpened({ identity, promised, chosenThrough }: RecoveredLog): void {
-    const directory = this.directoryOf(identity);
+    const directory = this.directories.of(identity);
     if (directory.told && before(promised, directory.told)) {
       throw safety(
         'S2',
@@ -79,12 +92,12 @@ export class Votes {
 
   /** The directory was put back to what it once was: what it promised since is no promise of what is there now. */
   forget(identity: Identity): void {
-    this.directories.delete(identity.incarnation);
+    this.directories.forget(identity);
   }
 
   /** A write of the log is on the disk. */
   onWritten(identity: Identity, batch: Persist, durableThrough: Slot): void {
-    const directory = this.directoryOf(identity);
+    const directory = this.directories.of(identity);
     if ((batch.cutThrough ?? 0) > durableThrough) {
       throw safety(
         'S9',
@@ -92,7 +105,12 @@ export class Votes {
       );
     }
     for (const entry of batch.entries) {
-      if (entry.chosen) continue;
+      const hash = hashOf(entry.value);
+      directory.content.set(entry.slot, hash);
+      if (entry.chosen) {
+        this.mustBeChosenValue(identity, entry.slot, hash);
+        continue;
+      }
       if (directory.told && before(entry.ballot, directory.told)) {
         throw safety(
           'S2',
@@ -102,7 +120,7 @@ export class Votes {
       directory.accepted.set(entry.slot, entry.ballot);
       if (directory.promised === null || before(directory.promised, entry.ballot))
         directory.promised = entry.ballot;
-      this.vote(identity, entry.slot, entry.ballot, entry.value);
+      this.vote(identity, entry.slot, entry.ballot, entry.value, hash);
     }
     if (batch.promised) {
       if (directory.promised && before(batch.promised, directory.promised) && !this.raisedBy(batch)) {
@@ -114,13 +132,23 @@ export class Votes {
       if (directory.promised === null || before(directory.promised, batch.promised))
         directory.promised = batch.promised;
     }
+    const cutBefore = directory.cutThrough;
     directory.chosenThrough = Math.max(directory.chosenThrough, batch.chosenThrough ?? 0);
-    directory.cutThrough = Math.max(directory.cutThrough, batch.cutThrough ?? 0);
+    directory.cutThrough = Math.max(cutBefore, batch.cutThrough ?? 0);
+    directory.stateThrough = durableThrough;
+    this.mustBeChosen(directory);
+    directory.heldThrough = Math.max(directory.heldThrough, this.members.knownThrough(identity));
+    if (directory.cutThrough > cutBefore) this.members.onCut(directory, batch.installedThrough ?? 0);
+  }
+
+  /** A state was read from disk, or dropped there. */
+  onLoaded(identity: Identity, durableThrough: Slot): void {
+    this.directories.of(identity).stateThrough = durableThrough;
   }
 
   /** A snapshot became the state of a replica. What it lacks the log has to bring back. */
   onInstalled(identity: Identity, slot: Slot): void {
-    const { cutThrough } = this.directoryOf(identity);
+    const { cutThrough } = this.directories.of(identity);
     if (slot < cutThrough)
       throw safety(
         'S9',
@@ -130,7 +158,7 @@ export class Votes {
 
   /** A message leaves its replica. `life`: of the process, no ballot is shared by two. */
   onSent(identity: Identity, life: number, message: Message): void {
-    const directory = this.directoryOf(identity);
+    const directory = this.directories.of(identity);
     const who = `replica ${identity.replicaId}`;
     switch (message.type) {
       case 'promise':
@@ -151,7 +179,11 @@ export class Votes {
         }
         directory.told = highest(directory.told, message.ballot);
         return;
+      case 'probe':
+        this.members.mayCampaign(identity, 'probes');
+        return;
       case 'prepare':
+        this.members.mayCampaign(identity, 'prepares');
         this.mustHavePromised(directory, message.ballot, 'prepares');
         this.usesBallot(identity, life, message.ballot);
         return;
@@ -176,21 +208,39 @@ export class Votes {
       );
   }
 
-  private vote(identity: Identity, slot: Slot, ballot: Ballot, value: Value): void {
+  /** What a directory says on disk to be chosen is what a quorum has on disk. */
+  private mustBeChosen({ identity, chosenThrough }: DirectoryRecord): void {
+    if (chosenThrough > this.chain.chosenThrough)
+      throw safety(
+        'quorum',
+        `replica ${identity.replicaId} has on disk that slots through ${chosenThrough} are chosen; no quorum has slot ${this.chain.chosenThrough + 1}`,
+      );
+    this.directories.noteKnown(chosenThrough);
+  }
+
+  private mustBeChosenValue({ replicaId }: Identity, slot: Slot, hash: string): void {
+    const right = this.chosen.get(slot);
+    if (right !== hash)
+      throw safety(
+        'agreement',
+        `replica ${replicaId} has ${hash} on disk as chosen in slot ${slot}; chosen was ${right ?? 'nothing'}`,
+      );
+  }
+
+  private vote(identity: Identity, slot: Slot, ballot: Ballot, value: Value, hash: string): void {
     let bySlot = this.proposals.get(slot);
     if (bySlot === undefined) this.proposals.set(slot, (bySlot = new Map()));
     const name = keyOf(ballot);
-    const hash = hashOf(value);
     let proposal = bySlot.get(name);
-    if (proposal === undefined) bySlot.set(name, (proposal = { hash, voters: new Set() }));
+    if (proposal === undefined) bySlot.set(name, (proposal = { ballot, hash, voters: new Set() }));
     if (proposal.hash !== hash)
       throw safety(
         'S4',
         `slot ${slot} has two values at ballot ${show(ballot)}: ${proposal.hash} and ${hash}`,
       );
     proposal.voters.add(identity.incarnation);
-    const configuration = this.founding ?? (value.type === 'configuration' ? value.configuration : null);
-    if (configuration === null || !isQuorum(configuration, proposal.voters)) return;
+    if (value.type === 'configuration') this.configurations.set(hash, value.configuration);
+    if (!isAcceptedBy(this.governing(slot, value, identity), proposal.voters)) return;
     const chosen = this.chosen.get(slot);
     if (chosen !== undefined && chosen !== hash)
       throw safety(
@@ -198,7 +248,31 @@ export class Votes {
         `slot ${slot}: ${chosen} was chosen, and now ${hash} at ballot ${show(ballot)}`,
       );
     this.chosen.set(slot, hash);
-    if (slot === 1 && value.type === 'configuration') this.founding ??= value.configuration;
+    this.advance();
+  }
+
+  /** Slot 1 is voted on by those whom it names. */
+  private governing(slot: Slot, value: Value, { replicaId }: Identity): Configuration {
+    const { chain } = this;
+    const own = value.type === 'configuration' ? value.configuration : null;
+    const configuration = slot === 1 ? (chain.founding ?? own) : chain.governing(slot);
+    if (configuration === null)
+      throw safety(
+        'S11',
+        `replica ${replicaId} accepted slot ${slot} when slot ${chain.chosenThrough + 1} was not chosen: who votes there?`,
+      );
+    return configuration;
+  }
+
+  private advance(): void {
+    const { chain, chosen } = this;
+    for (
+      let hash = chosen.get(chain.chosenThrough + 1);
+      hash !== undefined;
+      hash = chosen.get(chain.chosenThrough + 1)
+    ) {
+      if (chain.choose(chain.chosenThrough + 1, this.configurations.get(hash))) this.members.onConfigured();
+    }
   }
 
   private mustHavePromised({ promised, identity }: DirectoryRecord, ballot: Ballot, what: string): void {
@@ -222,22 +296,6 @@ export class Votes {
   private raisedBy({ promised, entries }: Persist): boolean {
     return promised !== undefined && entries.some((entry) => !entry.chosen && before(promised, entry.ballot));
   }
-
-  private directoryOf(identity: Identity): DirectoryRecord {
-    let directory = this.directories.get(identity.incarnation);
-    if (directory === undefined) {
-      directory = {
-        identity,
-        promised: null,
-        told: null,
-        accepted: new Map(),
-        chosenThrough: 0,
-        cutThrough: 0,
-      };
-      this.directories.set(identity.incarnation, directory);
-    }
-    return directory;
-  }
 }
 
 /** A short name of a value: what it is, how long, and its checksum. */
@@ -250,33 +308,4 @@ export function hashOf(value: Value): string {
     case 'configuration':
       return `configuration ${crc32(encodeConfigurations([{ slot: 1, configuration: value.configuration }])).toString(16)}`;
   }
-}
-
-function isQuorum(configuration: Configuration, voters: ReadonlySet<Incarnation>): boolean {
-  let members = 0;
-  let votes = 0;
-  for (const { role, incarnation } of configuration.members) {
-    if (role === 'learner') continue;
-    members += 1;
-    if (voters.has(incarnation)) votes += 1;
-  }
-  return votes >= (configuration.acceptQuorum || Math.floor(members / 2) + 1);
-}
-
-function before(a: Ballot, b: Ballot): boolean {
-  if (a.counter !== b.counter) return a.counter < b.counter;
-  if (a.replicaId !== b.replicaId) return a.replicaId < b.replicaId;
-  return a.incarnation < b.incarnation;
-}
-
-function highest(a: Ballot | null, b: Ballot): Ballot {
-  return a === null || before(a, b) ? b : a;
-}
-
-function keyOf(ballot: Ballot): string {
-  return `${ballot.counter}.${ballot.replicaId}.${ballot.incarnation}`;
-}
-
-function show(ballot: Ballot): string {
-  return `${ballot.counter}.${ballot.replicaId}`;
 }

@@ -1,5 +1,5 @@
 /**
- * Every row of DESIGN.md, section 9, by name: which faults it injects, over and over with times and victims drawn from
+ * Every row of DESIGN.md, section 9, by name, and what MEMBERSHIP.md promises: which faults it injects, over and over with times and victims drawn from
  * the seed, and what must have come of it beyond what every run is judged by. The rest of a scenario's plan, cluster and
  * clients, is drawn as for any seed.
  */
@@ -10,12 +10,21 @@ import { Random } from '../random.js';
 import { CLOCKS_AND_CLIENTS } from './clients.js';
 import { CRASHES } from './crashes.js';
 import { DISKS } from './disks.js';
+import { MEMBERS } from './members.js';
 import { NETWORKS } from './networks.js';
 import type { Scenario } from './scenario.js';
+import { WITNESSES } from './witnesses.js';
 
 export type { Scenario } from './scenario.js';
 
-export const SCENARIOS: readonly Scenario[] = [...CRASHES, ...DISKS, ...NETWORKS, ...CLOCKS_AND_CLIENTS];
+export const SCENARIOS: readonly Scenario[] = [
+  ...CRASHES,
+  ...DISKS,
+  ...NETWORKS,
+  ...CLOCKS_AND_CLIENTS,
+  ...MEMBERS,
+  ...WITNESSES,
+];
 
 export function scenarioNamed(name: string): Scenario | undefined {
   return SCENARIOS.find((scenario) => scenario.name === name);

@@ -16,6 +16,8 @@ export interface Scenario {
   readonly faults: (random: Random, plan: Plan) => readonly Fault[];
   /** What to change of the drawn operations. */
   readonly operations?: (operations: readonly Operation[], plan: Plan) => readonly Operation[];
+  /** More disks are lost than the members survive: nothing comes round any more, and what is left is judged. */
+  readonly isHopeless?: boolean;
   /** Throws when what is expected did not come about. Called with a world that every judge was content with. */
   readonly expect?: (world: World) => void;
 }
