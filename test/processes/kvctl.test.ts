@@ -125,6 +125,7 @@ t.test('on one replica', async (t) => {
   await t.test('help lists what there is, and nothing else', async (t) => {
     const { stdout } = await check(t, ['--help'], 0, /kvctl put/);
     const names = [
+      'put',
       'get',
       'del',
       'scan',
@@ -142,12 +143,18 @@ t.test('on one replica', async (t) => {
       'load',
       'dump',
       'status',
+      'member',
       'chaos',
       'cluster',
       'drill',
+      'bench',
+      'check',
+      'snapshot',
+      'recover',
+      'completion',
     ];
-    for (const name of names) t.match(stdout, new RegExp(`kvctl ${name}`), name);
-    t.notMatch(stdout, /bench/, 'what there is not');
+    const listed = [...stdout.matchAll(/^ +kvctl (\w+)/gm)].map(([, name]) => name);
+    t.same(listed.sort(), names.sort());
     await check(t, ['completion'], 0, /compdef|complete/);
   });
 
@@ -305,7 +312,7 @@ t.test('two kvctl run the shared script at the same time', async (t) => {
 
 t.test('a local cluster is started, hurt and stopped', async (t) => {
   const dir = path.join(t.testdir(), 'data');
-  const port = await freePortRange(1);
+  const port = await freePortRange(2);
   const cluster = (...args: string[]) =>
     runProgram(kvctlBin, ['-o', 'json', 'cluster', ...args, '--dir', dir]);
   t.teardown(() => cluster('down'));
@@ -338,6 +345,15 @@ t.test('a local cluster is started, hurt and stopped', async (t) => {
   t.equal((await cluster('kill', '1')).code, 4, 'it does not run');
   t.equal((await cluster('restart', '1')).code, 0);
   t.equal((await runProgram(kvctlBin, ['-e', `127.0.0.1:${port}`, 'get', 'a'])).stdout, '1\n');
+  const member = (...args: string[]) => runProgram(kvctlBin, ['-e', `127.0.0.1:${port}`, 'member', ...args]);
+  t.match(lines(await cluster('add')), [{ id: 2, state: 'running', address: `127.0.0.1:${port + 1}` }]);
+  const added = await member('add', '2');
+  t.match(added, { code: 0, stdout: /^replica 2 is a voter\nsurvives the crash of 0/ }, added.stderr);
+  t.match(lines(await cluster('restart', '2')), [{ id: 2, state: 'running' }]);
+  const removed = await member('remove', '2');
+  t.match(removed, { code: 0, stdout: /^replica 2 is no member any more\n/ }, removed.stderr);
+  t.equal((await cluster('status')).code, 0, 'who was removed is not missed');
+  t.equal((await cluster('restart', '2')).code, 2, 'and cannot be started again');
   const other = path.join(dir, 'other');
   const taken = await runProgram(kvctlBin, [
     'cluster',

@@ -118,13 +118,12 @@ export class LocalCluster {
         throw unavailable(`replica ${id} ended: ${this.causeOfDeath(id)}`);
       try {
         const answer = await httpCall('GET', this.addressOf(id), '/readyz', PROBE_MS);
-        const { role, leader } = await this.status(id);
+        const { role, clusterId } = await this.status(id);
         // Until it knows the founding configuration itself, the cluster cannot do without any of its members.
         if (answer.status === 200 && role !== 'founding') return;
-        // Whoever joined takes no requests before it is a member, and a witness none ever.
-        const follows =
-          (role === 'learner' || role === 'witness') && typeof leader === 'number' && leader > 0;
-        if (follows && this.joinedOf(id) !== undefined) return;
+        // Whoever joined takes no requests before it is a member, and a witness may not be asked for the state.
+        const knows = (role === 'learner' || role === 'witness') && clusterId !== '';
+        if (knows && this.joinedOf(id) !== undefined) return;
         why = answer.status === 200 ? 'the cluster is being founded' : answer.body.trim();
       } catch (error) {
         why = error instanceof Error ? error.message : String(error);

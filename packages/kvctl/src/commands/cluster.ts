@@ -1,14 +1,17 @@
 /** `kvctl cluster …`: a local cluster of real processes that outlives the command. */
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { decideLayout, type LayoutWish, readLayout } from '../cluster/layout.js';
 import { LocalCluster, type ReplicaProcess } from '../cluster/local-cluster.js';
 import type { Context } from '../context.js';
-import { EXIT, type ExitCode, refused } from '../errors.js';
+import { EXIT, type ExitCode, refused, unavailable } from '../errors.js';
 import { askReplicas, textOf } from '../replicas.js';
+import { MembersClient } from './members-client.js';
 
 /** Opening of a cluster: processes up, directories formatted or recovered, a leader found. */
 const READY_MS = 60_000;
 const STATUS_MS = 1_000;
+const POLL_MS = 50;
 
 /** Start all replicas that do not run. */
 export async function clusterUp(context: Context, dir: string, wish: LayoutWish): Promise<ExitCode> {
@@ -120,10 +123,22 @@ export async function clusterAdd(context: Context, dir: string, witness: boolean
   if (cluster.processes().every((replica) => replica.state === 'stopped'))
     throw refused(`the cluster in ${cluster.dir} is down: start it with kvctl cluster up`);
   const { id } = cluster.add(witness);
+  const leader = new MembersClient(cluster.addresses, context.timeoutMs);
   await cluster.start([id]);
   await cluster.waitReady(id, READY_MS);
+  await untilHeardOf(leader, id);
   context.out.note(`replica ${id} runs; make it a member with: kvctl member add ${id}`);
   return tell(context, cluster.processOf(id));
+}
+
+/** @throws CliError or KvdError when the leader does not hear of it */
+async function untilHeardOf(leader: MembersClient, id: number): Promise<void> {
+  const deadlineMs = performance.now() + READY_MS;
+  while (!(await leader.ask()).waiting.some((replica) => replica.id === id)) {
+    if (performance.now() > deadlineMs)
+      throw unavailable(`replica ${id} runs, but the leader has not heard of it`);
+    await sleep(POLL_MS);
+  }
 }
 
 /** Kill it and remove its data directory, as if its disk were lost. It stays down until it is restarted. */
