@@ -48,7 +48,7 @@ test('drill list explains every drill', async (t) => {
   t.match(text.stdout, /^crash-leader +kill -9 of the leader/m);
   const json = await runProgram(kvctlBin, ['drill', 'list', '-o', 'json']);
   const drills = json.stdout.trimEnd().split('\n');
-  t.equal(drills.length, 20);
+  t.equal(drills.length, 23);
   for (const drill of drills)
     t.match(JSON.parse(drill), { name: /^[a-z0-9-]+$/, about: /.{40}/, replicas: Number });
 });
