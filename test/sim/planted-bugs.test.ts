@@ -47,6 +47,8 @@ const NEEDED: readonly (readonly [string, string])[] = [
   ['a witness that forgets values: cuts its log too far', 'witness-cuts-too-far'],
   ['a witness that forgets values: skips too far', 'witness-skips-too-far'],
   ['a witness that skips to where somebody took a snapshot', 'witness-skips-installed'],
+  ['a snapshot of what its log has not on disk', 'snapshot-ahead-of-log'],
+  ['a leader that does not ask the voters of a new configuration', 'unasked-voters'],
 ];
 
 t.test('none is left out that has to be there', async (t) => {

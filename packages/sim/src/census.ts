@@ -42,8 +42,9 @@ export class Census {
     }
     for (const host of hosts) {
       const isNamed = configuration.members.some(({ replicaId }) => replicaId === host.id);
-      if (!isNamed && host.isUp && votes.chain.everNamed(host.identity))
-        return `replica ${host.id} was removed and has not stopped`;
+      // Who was added and removed again while it took a snapshot of all that cannot know.
+      const wasMember = host.identity !== null && votes.directories.of(host.identity).sawItself;
+      if (!isNamed && host.isUp && wasMember) return `replica ${host.id} was removed and has not stopped`;
     }
     if (!votes.members.isKnown(latest)) return `the change of slot ${slot} is not done`;
     return operator.isIdle ? '' : 'the operator waits for an answer';

@@ -203,6 +203,36 @@ const installedHead: Bug = {
   }),
 };
 
+const aheadOfTheLog: Bug = {
+  name: 'snapshot-ahead-of-log',
+  title:
+    'a snapshot is read from a state that was flushed for it, ahead of its log; and a witness skips to where that ends',
+  replicas: 3,
+  scenario: 'witness-and-snapshots',
+  plant: () => ({
+    state: (state) => {
+      state.openSnapshot = (done) => state.openFlushed(done);
+      return state;
+    },
+    replica: (replica) =>
+      Object.defineProperty(keeperOf(replica).driver, 'installedThrough', { get: () => 0, set() {} }),
+  }),
+};
+
+/** Whoever votes by a new configuration is not asked what it promised and accepted. (S11) */
+const unaskedVoters: Bug = {
+  name: 'unasked-voters',
+  title: 'a leader proposes in the slots of a new configuration without promises of its prepare quorum',
+  replicas: 3,
+  scenario: 'quorums-change',
+  plant: (patches) => ({
+    replica: (replica) =>
+      patches.leadership(replica, (prototype) =>
+        patches.method<object, [Configuration], boolean>(prototype, 'holdsPromisesFor', () => () => true),
+      ),
+  }),
+};
+
 export const MEMBER_BUGS: readonly Bug[] = [
   atOnce,
   oldQuorum,
@@ -212,4 +242,6 @@ export const MEMBER_BUGS: readonly Bug[] = [
   forgetfulWitness,
   skippingWitness,
   installedHead,
+  aheadOfTheLog,
+  unaskedVoters,
 ];

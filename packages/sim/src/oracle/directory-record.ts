@@ -15,6 +15,8 @@ export interface DirectoryRecord {
   stateThrough: Slot;
   /** So far it once held all that is chosen, before its state was damaged: that counts as a lost disk. */
   heldThrough: Slot;
+  /** It has applied a configuration that names it. */
+  sawItself: boolean;
   /** Through it somebody had written down what is chosen when this directory was formatted. */
   knownAtBirth: Slot;
 }
@@ -37,6 +39,7 @@ export class DirectoryRecords {
         cutThrough: 0,
         stateThrough: 0,
         heldThrough: 0,
+        sawItself: false,
         knownAtBirth: this.knownThrough,
       };
       this.records.set(identity.incarnation, record);

@@ -43,6 +43,12 @@ export class MembershipRules {
       );
   }
 
+  /** A replica applied a configuration. */
+  onSeen(identity: Identity, { members }: Configuration): void {
+    if (members.some(({ incarnation }) => incarnation === identity.incarnation))
+      this.votes.directories.of(identity).sawItself = true;
+  }
+
   /** A configuration was chosen: whoever votes in it, and did not before, has caught up. */
   onConfigured(): void {
     const { chain } = this.votes;

@@ -194,6 +194,7 @@ export class Votes {
 
   /** The state of some replica takes in a slot. */
   onApplied(identity: Identity, slot: Slot, value: Value): void {
+    if (value.type === 'configuration') this.members.onSeen(identity, value.configuration);
     const hash = hashOf(value);
     const chosen = this.chosen.get(slot);
     if (chosen === undefined)

@@ -155,6 +155,39 @@ export const MEMBERS: readonly Scenario[] = [
     expect: expectDone('add'),
   },
   {
+    name: 'quorums-change',
+    title:
+      'accept quorums small and large follow each other, while leaders are cut off, die and lose their disks',
+    replicasMin: 3,
+    shape: (plan) => ({ ...plan, acceptQuorum: plan.seed % (plan.replicas + 1), inFlightSlots: 8 }),
+    faults: (random, plan) =>
+      [1500, 4500, 7500, 10_500, 13_500, 16_500].flatMap((atMs): Fault[] => {
+        const later = (): number => atMs + electionMs(plan, random, -1, 4);
+        const forMs = electionMs(plan, random, 0.5, 4);
+        const cut = { kind: 'partition', oneWay: false, noticed: random.chance(0.5), forMs } as const;
+        return [
+          ask(atMs, { type: 'accept-quorum', size: random.integer(0, plan.replicas) }),
+          { ...cut, side: ['leader'], atMs: later() },
+          { ...crashOfLeader(random, plan, atMs), atMs: later() },
+          { kind: 'wipe', replica: 'leader', downMs: electionMs(plan, random, 0, 2), atMs: later() + 800 },
+        ];
+      }),
+  },
+  {
+    name: 'all-replaced',
+    title: 'every founder is replaced, one after the other, while leaders die',
+    replicasMin: 3,
+    shape: (plan) => ({ ...plan, spares: Math.min(3, 9 - plan.replicas), alpha: Math.min(plan.alpha, 8) }),
+    faults: (random, plan) =>
+      Array.from({ length: Math.min(4, plan.replicas) }, (_, i) => i + 1).flatMap((leaves): Fault[] => {
+        const atMs = 1000 + leaves * 3800;
+        const what: MemberAsk = { type: 'replace', replica: plan.replicas + leaves, leaves };
+        const dies = { ...crashOfLeader(random, plan, atMs), atMs: atMs + electionMs(plan, random, 0, 5) };
+        return random.chance(0.6) ? [ask(atMs, what), dies] : [ask(atMs, what)];
+      }),
+    expect: expectDone('replace'),
+  },
+  {
     name: 'replaced-in-a-partition',
     title: 'a member is replaced while now this side is cut off, now that',
     replicasMin: 3,

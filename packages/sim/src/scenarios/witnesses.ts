@@ -90,6 +90,46 @@ export const WITNESSES: readonly Scenario[] = [
     expect: expectReadmitted,
   },
   {
+    name: 'witness-and-snapshots',
+    title:
+      'snapshots are taken of a data replica that dies in the middle, while the other one and the witness lag',
+    replicasMin: 3,
+    shape: (plan) => ({ ...withWitnesses(plan), spares: 1, snapshotSlots: plan.seed % 3 === 0 ? 4 : 1 }),
+    faults: (random, plan) => {
+      const learner = plan.replicas + 1;
+      const [witness = plan.replicas] = plan.witnesses;
+      return [
+        { kind: 'members', ask: { type: 'add', replica: learner, promote: false }, atMs: 1500 },
+        ...[4000, 10_000, 16_000].flatMap((atMs): Fault[] => {
+          const late = (low: number, high: number): number => atMs + random.between(low, high);
+          const crash = {
+            kind: 'crash',
+            replica: 'leader',
+            downMs: 1,
+            writes: 'some',
+            sideLags: false,
+          } as const;
+          return [
+            away(dataReplica(random, plan), random.between(1500, 3000), atMs),
+            away(witness, random.between(200, 900), late(100, 900)),
+            { kind: 'wipe', replica: learner, downMs: 1, atMs: late(0, 1500) },
+            {
+              ...crash,
+              fuse: { what: random.pick(['write', 'send']), count: random.integer(1, 9) },
+              atMs: late(300, 1800),
+            },
+            {
+              kind: 'wipe',
+              replica: 'leader',
+              downMs: electionMs(plan, random, 0, 3),
+              atMs: late(2500, 4500),
+            },
+          ];
+        }),
+      ];
+    },
+  },
+  {
     name: 'witness-joins',
     title: 'a witness joins data replicas of which one lags and whose logs are cut; another one is replaced',
     replicasMin: 3,
