@@ -16,6 +16,8 @@ export class Pending {
   /** An attempt may have had an effect that is not known. */
   entered = false;
   answered = false;
+  /** What has to come about before it can be done; empty: nothing that is known. */
+  waitsFor = '';
   /** Passed on to the leader under this number; 0: it is not. */
   forwardId = 0;
   sentTick = 0;
@@ -72,7 +74,10 @@ export class Pending {
     if (!this.changes) this.fail('KVD_TIMEOUT', 'no quorum answered the read in time');
     else if (this.entered)
       this.fail('KVD_OUTCOME_UNKNOWN', 'not answered in time; it may have been done, or may yet');
-    else this.fail('KVD_UNAVAILABLE', 'no leader took the request in time; nothing was done');
+    else {
+      const reason = this.waitsFor || 'no leader took the request in time';
+      this.fail('KVD_UNAVAILABLE', `${reason}; nothing was done`);
+    }
   }
 }
 

@@ -369,6 +369,44 @@ test('a change that is so already is none, and one that is overtaken is asked fo
   t.end();
 });
 
+test('a learner without a state becomes a witness, and nothing else', (t) => {
+  const founding = configurationOf([1, 2, 6], { 6: 'learner' });
+  const wish = {
+    ...founding,
+    members: founding.members.map((m) => (m.replicaId === 6 ? { ...m, promoteTo: 'witness' as const } : m)),
+  };
+  const stage = new Stage(wish);
+  stage.speaks(identity(6), { witness: true, durable: 1 });
+  stage.run(LONG);
+  stage.ask({ type: 'demote', replicaId: 6 });
+  stage.run(REPORT_TICKS);
+  t.match(stage.answer, { code: 'KVD_MEMBERS_REFUSED', message: /only be removed/ });
+  const plain = new Stage(founding);
+  plain.speaks(identity(6), { witness: true, durable: 1 });
+  plain.run(LONG);
+  plain.ask({ type: 'promote', replicaId: 6 });
+  plain.run(REPORT_TICKS);
+  t.equal(plain.proposed[0]?.members[2]?.promoteTo, 'witness', 'whatever it was asked to be');
+  t.end();
+});
+
+test('what only takes time is waited for, and says so at the end', (t) => {
+  const stage = new Stage(configurationOf([1, 2, 3]), 'manual');
+  stage.fallsSilent(identity(3));
+  stage.speaks(identity(3, 1), { durable: 5 });
+  stage.run(LONG);
+  const asked = stage.ask({ type: 'readmit', replicaId: 3 });
+  stage.run(LONG);
+  t.notOk(asked.answered);
+  asked.expire();
+  t.match(stage.answer, { code: 'KVD_UNAVAILABLE', message: /catches up.*nothing was done/ });
+  stage.ask({ type: 'readmit', replicaId: 3 });
+  stage.speaks(identity(3, 1));
+  stage.run(LONG);
+  t.strictSame(stage.proposedMembers, ['1v', '2v', "3v'"]);
+  t.end();
+});
+
 test('leadership is handed to a voter that has caught up', (t) => {
   const stage = new Stage(configurationOf([1, 2, 3], { 3: 'learner' }));
   stage.run(LONG);

@@ -19,11 +19,15 @@ export interface Situation {
   readonly self: ReplicaId;
   /** Connected, and reporting. */
   isReachable(identity: Identity): boolean;
+  /** Does it keep no state? Null: it has not said yet. */
+  isWitness(identity: Identity): boolean | null;
   /** Why it has not caught up, or empty. */
   whyBehind(identity: Identity): string;
   strangersOf(id: ReplicaId): readonly Stranger[];
   /** Why the new incarnation may not take the member's place, or empty. */
   whyNotReadmitted(member: Member, stranger: Stranger): string;
+  /** Why it cannot be told yet whether it may, or empty. */
+  whyNotYet(stranger: Stranger): string;
 }
 
 export interface Step extends PlanStep {
@@ -63,7 +67,7 @@ export function resolve(change: MemberChange, situation: Situation): Resolution 
       if (member.role !== 'learner') return nothing(`${name} is a ${member.role} already`);
       return promote(member, members, situation);
     case 'demote':
-      if (member.role === 'witness')
+      if (member.role === 'witness' || member.promoteTo === 'witness')
         return refused(`${name} is a witness, which has no state to serve; it can only be removed`);
       if (member.role === 'learner' && member.promoteTo === undefined)
         return nothing(`${name} is a learner already`);
@@ -130,7 +134,10 @@ function promote(
   situation: Situation,
   replaces: ReplicaId = member.replaces ?? 0,
 ): Resolution {
-  const candidate = wishing(member, member.promoteTo ?? 'voter', replaces);
+  const isWitness = situation.isWitness(member);
+  if (isWitness === null)
+    return { type: 'later', message: `replica ${member.replicaId} has not reported yet` };
+  const candidate = wishing(member, isWitness ? 'witness' : 'voter', replaces);
   const promotion = [promotionOf(candidate), promoted(members, candidate)] as const;
   const wished = member.promoteTo !== undefined && (member.replaces ?? 0) === replaces;
   if (wished && situation.whyBehind(member) !== '') {
@@ -156,8 +163,10 @@ function readmit(member: Member, members: readonly Member[], situation: Situatio
       ? nothing(`${name} is there, with the disk that the configuration names`)
       : refused(`${name} is not connected`);
   if (another !== undefined) return refused(`two processes say that they are ${name}; stop one of them`);
-  const reason = situation.whyNotReadmitted(member, stranger) || situation.whyBehind(stranger.identity);
+  const reason = situation.whyNotReadmitted(member, stranger);
   if (reason !== '') return refused(`${name} is not admitted again: ${reason}`);
+  const notYet = situation.whyNotYet(stranger) || situation.whyBehind(stranger.identity);
+  if (notYet !== '') return { type: 'later', message: `${name} is not admitted again: ${notYet}` };
   return steps(situation, [[`admit ${name} again`, withMember(members, readmitted(member, stranger))]]);
 }
 

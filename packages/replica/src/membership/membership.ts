@@ -69,8 +69,7 @@ export class Membership {
     const { host, options } = this;
     this.ticks += 1;
     this.guard.tick();
-    this.wasNamed ||=
-      host.latest !== undefined && memberOf(host.latest.configuration, host.identity) !== undefined;
+    this.wasNamed ||= host.known.some(({ configuration }) => memberOf(configuration, host.identity));
     this.standing.tick();
     this.lead();
     if (this.ticks % options.reportTicks === 0) this.report();
@@ -210,8 +209,10 @@ export class Membership {
     if (resolution.type === 'nothing') this.reply(pending, resolution, resolution.message);
     else if (resolution.type === 'hand-over') this.handOver(pending, resolution);
     else if (resolution.type === 'refused') pending.fail('KVD_MEMBERS_REFUSED', resolution.message);
-    else if (resolution.type === 'later') this.asked.unshift(first);
-    else {
+    else if (resolution.type === 'later') {
+      pending.waitsFor = resolution.message;
+      this.asked.unshift(first);
+    } else {
       const refusedStep = resolution.steps.find(
         ({ refused, forceable }) => refused !== '' && !(query.force && forceable),
       );
@@ -255,6 +256,7 @@ export class Membership {
     const reason =
       (strangers.length > 1 ? 'two processes say that they are it' : '') ||
       this.standing.whyNotReadmitted(member, stranger) ||
+      this.standing.whyNotYet(stranger) ||
       this.standing.whyBehind(stranger.identity) ||
       (this.options.readmit === 'manual' ? 'it waits for kvctl member readmit' : '');
     if (reason !== '')
@@ -267,9 +269,11 @@ export class Membership {
 
   private promote(member: Member, members: readonly Member[]): boolean {
     if (member.promoteTo === undefined) return false;
-    const reason = this.standing.isReachable(member)
-      ? this.standing.whyBehind(member)
-      : 'it cannot be reached';
+    const { standing } = this;
+    const isWitness = standing.isWitness(member);
+    const reason =
+      (standing.isReachable(member) ? standing.whyBehind(member) : 'it cannot be reached') ||
+      (isWitness === (member.promoteTo === 'witness') ? '' : 'its directory is of the other kind');
     if (reason !== '') return this.refuse(member.replicaId, `will be a ${member.promoteTo}: ${reason}`);
     const next = promoted(members, member);
     return this.proposeAlone(next, `make replica ${member.replicaId} a ${member.promoteTo}`);

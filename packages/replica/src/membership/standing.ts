@@ -51,9 +51,11 @@ export class Standing {
       latest,
       self: identity.replicaId,
       isReachable: (member) => this.isReachable(member),
+      isWitness: (member) => this.isWitness(member),
       whyBehind: (member) => this.whyBehind(member),
       strangersOf: (id) => this.strangersOf(id),
       whyNotReadmitted: (member, stranger) => this.whyNotReadmitted(member, stranger),
+      whyNotYet: (stranger) => this.whyNotYet(stranger),
     };
   }
 
@@ -82,6 +84,10 @@ export class Standing {
     return durable >= wanted ? '' : `it catches up, ${this.host.chosenThrough - durable} slots behind`;
   }
 
+  isWitness(identity: Identity): boolean | null {
+    return this.isSelf(identity) ? false : (this.reports.of(identity)?.witness ?? null);
+  }
+
   strangersOf(id: ReplicaId): Stranger[] {
     return this.neighbours
       .strangers(this.host.latest?.configuration)
@@ -89,7 +95,7 @@ export class Standing {
       .map(({ identity, address }) => ({
         identity,
         address,
-        witness: this.reports.of(identity)?.witness ?? null,
+        witness: this.isWitness(identity),
       }));
   }
 
@@ -98,11 +104,16 @@ export class Standing {
     const { reports, options } = this;
     if (reports.ticksSinceSeen(member) < 2 * options.electionTicks)
       return `the incarnation ${member.incarnation} that the configuration names still answers`;
-    if (stranger.witness === null) return 'it has not reported yet';
+    if (stranger.witness === null) return '';
     if (stranger.witness !== (member.role === 'witness' || member.promoteTo === 'witness'))
       return stranger.witness ? 'it was formatted as a witness' : 'it was not formatted as a witness';
+    return '';
+  }
+
+  whyNotYet({ witness }: Stranger): string {
+    if (witness === null) return 'it has not reported yet';
     // A new leader has not heard yet of all that answers.
-    if (this.ledTicks < 2 * options.electionTicks) return 'the leader has only just begun';
+    if (this.ledTicks < 2 * this.options.electionTicks) return 'the leader has only just begun';
     return '';
   }
 }
