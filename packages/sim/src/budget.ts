@@ -42,7 +42,7 @@ export class DiskBudget {
     if (latest === null) return [];
     const proposed = [
       ...votes.configurationsProposed(),
-      ...machines.flatMap((host) => host.configurationsInFlight()),
+      ...machines.flatMap((host) => configurationsInFlight(host)),
     ].filter((configuration) => configuration.replaces === latest.slot);
     return [...proposed, ...operator.prospects(latest.configuration)].flatMap((configuration) => [
       configuration,
@@ -66,6 +66,12 @@ export class DiskBudget {
         (other.identity !== null && votes.knowsFounding(other.identity)),
     );
   }
+}
+
+/** What its leader has proposed and not got chosen yet. */
+function configurationsInFlight({ replica }: Host): Configuration[] {
+  const flights = replica?.node['proposer']?.leadership?.['inFlight'].values() ?? [];
+  return [...flights].flatMap(({ value }) => (value.type === 'configuration' ? [value.configuration] : []));
 }
 
 /** What becomes of the configuration when learners are promoted that are to be. */

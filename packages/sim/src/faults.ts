@@ -282,11 +282,16 @@ export class FaultInjector {
     let leader: Host | null = null;
     let highest = 0;
     for (const host of hosts) {
-      const counter = host.leadingCounter;
+      const counter = counterOf(host);
       if (counter <= highest) continue;
       highest = counter;
       leader = host;
     }
     return leader ?? (hosts[0] as Host);
   }
+}
+
+/** Of the ballot that it leads with; 0: it does not lead. */
+function counterOf({ replica }: Host): number {
+  return replica?.node.isLeading === true ? Number(replica.node.status().ballot.split('.')[0]) : 0;
 }

@@ -2,13 +2,14 @@
  * One virtual machine of the cluster: its disk, its clock, and the process on it, which is the product's Replica on the
  * product's stores. Starts, stops, kills and pauses the process, and starts it again when it has ended.
  */
-import type { Configuration, Identity, ReplicaId } from '@kvd/paxos';
+import type { Identity, ReplicaId } from '@kvd/paxos';
 import type { ReplicaPorts, ReplySink, StateMachine } from '@kvd/replica';
 import { Replica } from '@kvd/replica';
 import { DirectoryError, KvState, type OpenedDirectory, openMemoryDirectory } from '@kvd/store';
 import { Dialler } from './dialler.js';
 import { DiskLoss } from './disk-loss.js';
 import { VirtualDisk } from './disk.js';
+import { Inbox } from './inbox.js';
 import { MARK } from './journal.js';
 import type { Station } from './network.js';
 import type { PartOwner } from './parts.js';
@@ -20,9 +21,6 @@ import { type StorageOwner, watchLog, watchState } from './watched-storage.js';
 import type { World } from './world.js';
 
 const RESTART_MS = 400;
-/** Events kept for a paused process: what a socket would hold. */
-const BACKLOG_MAX = 50_000;
-
 export type Phase = 'down' | 'opening' | 'up';
 
 export class Host implements Station {
@@ -40,11 +38,10 @@ export class Host implements Station {
   wallOffsetMs = 0;
   /** How long until it ticks again, and how often. */
   drift = 1;
-  paused = false;
   /** Nobody starts it before this is called off. */
   heldDown = 0;
   private readonly random: Random;
-  private backlog: (() => void)[] = [];
+  private readonly inbox = new Inbox((event) => this.run(event));
   private fuse: { what: Fuse['what']; count: number; blow: () => void } | null = null;
   /** The process died in the middle of an event: what it does until the event ends never leaves it. */
   private zombie = false;
@@ -113,20 +110,8 @@ export class Host implements Station {
     return this.loss.isOf(this.identity);
   }
 
-  /** What its leader has proposed of configurations and not got chosen yet. */
-  configurationsInFlight(): Configuration[] {
-    const flights = this.replica?.node['proposer']?.leadership?.['inFlight'].values() ?? [];
-    return [...flights].flatMap(({ value }) => (value.type === 'configuration' ? [value.configuration] : []));
-  }
-
   get isUp(): boolean {
     return this.phase === 'up' && this.replica !== null;
-  }
-
-  /** The counter of the ballot it leads with; 0: it does not lead. */
-  get leadingCounter(): number {
-    if (!this.replica?.node.isLeading) return 0;
-    return Number(this.replica.node.status().ballot.split('.')[0]);
   }
 
   // The process
@@ -176,7 +161,7 @@ export class Host implements Station {
   /** SIGTERM: hands over, flushes, exits. */
   stop(): void {
     const { replica, life } = this;
-    if (replica === null || this.paused) {
+    if (replica === null || this.inbox.isPaused) {
       this.crash();
       return;
     }
@@ -188,19 +173,14 @@ export class Host implements Station {
   }
 
   pause(): void {
-    if (this.phase !== 'down') this.paused = true;
+    if (this.phase !== 'down') this.inbox.isPaused = true;
   }
 
   resume(): void {
-    if (!this.paused) return;
-    this.paused = false;
+    const { life, inbox } = this;
+    if (!inbox.isPaused) return;
     if (this.asyncWork > 0) this.world.settle();
-    const { backlog, life } = this;
-    this.backlog = [];
-    for (const run of backlog) {
-      if (life !== this.life) return;
-      this.run(run);
-    }
+    inbox.resume(() => life === this.life);
   }
 
   /** Dies at the moment when it does something for the so-manieth time from now. */
@@ -215,9 +195,7 @@ export class Host implements Station {
   // What reaches the process
 
   deliver(run: () => void): void {
-    if (this.phase === 'down') return;
-    if (!this.paused) this.run(run);
-    else if (this.backlog.length < BACKLOG_MAX) this.backlog.push(run);
+    if (this.phase !== 'down') this.inbox.deliver(run);
   }
 
   onFrame(from: Identity, bytes: Uint8Array): void {
@@ -360,7 +338,7 @@ export class Host implements Station {
     const { world } = this;
     world.clock.after(afterMs, () => {
       if (life !== this.life || this.phase === 'down') return;
-      if (!this.paused && this.replica !== null) {
+      if (!this.inbox.isPaused && this.replica !== null) {
         const { replica } = this;
         this.run(() => replica.tick(Math.round(1_700_000_000_000 + world.clock.nowMs + this.wallOffsetMs)));
       }
@@ -414,8 +392,7 @@ export class Host implements Station {
     this.replica = null;
     this.state = null;
     this.fuse = null;
-    this.paused = false;
-    this.backlog = [];
+    this.inbox.clear();
     this.asyncWork = 0;
     this.world.onDown(this);
     // Its supervisor; start() does nothing while a fault holds it down.
