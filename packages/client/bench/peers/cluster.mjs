@@ -1,0 +1,97 @@
+// The members of one system, on loopback, each in a directory of its own: started, killed, asked who leads.
+// What differs from system to system is in systems/.
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { killed } from './scratch.mjs';
+import { waitFor } from './waiting.mjs';
+
+const START_LIMIT_MS = 60_000;
+const PROBE_MS = 5;
+const STOP_LIMIT_MS = 20_000;
+let clusters = 0;
+
+export class Cluster {
+  /** Resolves when every member takes requests. */
+  static async start(scratch, system) {
+    const cluster = new Cluster(scratch, system, scratch.directory(`${system.name}-${++clusters}`));
+    const ports = await scratch.freePorts(system.size * system.portsEach);
+    for (let i = 0; i < system.size; i++) {
+      const id = i + 1;
+      const own = ports.slice(i * system.portsEach, id * system.portsEach);
+      const directory = scratch.directory(path.join(path.basename(cluster.directory), String(id)));
+      cluster.members.push({ id, directory, ports: own, address: `127.0.0.1:${own[0]}` });
+    }
+    for (const member of cluster.members) cluster.spawn(member);
+    await cluster.ready();
+    return cluster;
+  }
+
+  constructor(scratch, system, directory) {
+    this.scratch = scratch;
+    this.system = system;
+    this.directory = directory;
+    this.members = [];
+  }
+
+  get endpoints() {
+    return this.members.map(({ address }) => address);
+  }
+
+  spawn(member) {
+    const { command, args } = this.system.command(member, this.members);
+    member.child = this.scratch.spawn(command, args, member);
+  }
+
+  /** Resolves when one member, or all of them and a leader, take requests. */
+  async ready(members = this.members) {
+    for (const member of members) await this.memberReady(member);
+    if (members === this.members) await this.leader();
+  }
+
+  async memberReady(member) {
+    const probe = () => this.system.isReady(member);
+    await waitFor(`${this.system.name} ${member.id} to be ready`, probe, {
+      everyMs: PROBE_MS,
+      limitMs: START_LIMIT_MS,
+    }).catch((error) => {
+      throw new Error(`${error.message}; it said last: ${member.child.logTail()}`);
+    });
+  }
+
+  /** Who leads, of those `among` which all run. */
+  leader(among = this.members) {
+    const probe = () => this.system.leader(among);
+    return waitFor(`${this.system.name} to have a leader`, probe);
+  }
+
+  /** Stop one as an operator would, start it again: ms from then until it takes requests. */
+  async restart(member) {
+    const stopper = setTimeout(() => member.child.kill('SIGKILL'), STOP_LIMIT_MS);
+    await killed(member.child, 'SIGTERM');
+    clearTimeout(stopper);
+    const beganMs = performance.now();
+    this.spawn(member);
+    await this.memberReady(member);
+    return performance.now() - beganMs;
+  }
+
+  /** After a member was killed. */
+  async revive(member) {
+    await killed(member.child);
+    this.spawn(member);
+    await this.ready();
+  }
+
+  /** Resident memory of each member, MiB. */
+  memoryMiB() {
+    return this.members.map(({ child }) => {
+      const [, kib] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8')) ?? [];
+      return Math.round(Number(kib) / 1024);
+    });
+  }
+
+  async stop() {
+    await Promise.all(this.members.map(({ child }) => killed(child)));
+    this.scratch.remove(this.directory);
+  }
+}
