@@ -170,7 +170,7 @@ export class Replica implements ReplicaApi, TransportHandler {
       heldThrough: () => this.membership.heldThrough,
       onTrouble: (error) => this.onStateTrouble(error),
       onProgress: () => this.progress(),
-      anyPeer: () => this.anyPeer(),
+      anyPeer: (but) => this.anyPeer(but),
       isConnected: (peer) => this.neighbours.has(peer),
       send: (to, message) => this.traffic.send(to, message),
     });
@@ -544,12 +544,13 @@ export class Replica implements ReplicaApi, TransportHandler {
   }
 
   /** Somebody who may have a state to give. */
-  private anyPeer(): ReplicaId | null {
+  private anyPeer(but?: ReplicaId): ReplicaId | null {
     const members = this.node.history.latest?.configuration.members ?? [];
     const ids = this.neighbours.ids.filter(
       (id) => members.find(({ replicaId }) => replicaId === id)?.role !== 'witness',
     );
-    return ids[Math.floor(this.ports.random() * ids.length)] ?? null;
+    const others = ids.length > 1 ? ids.filter((id) => id !== but) : ids;
+    return others[Math.floor(this.ports.random() * others.length)] ?? null;
   }
 
   private ticks(ms: number): number {

@@ -26,6 +26,8 @@ export interface SnapshotReceiverHandler {
   /** All chunks are in: stop applying until the end of the attempt. Not empty: why it may not become the state. */
   beforeInstall(slot: Slot): string;
   onInstalled(slot: Slot, configurations: readonly ConfigurationAt[]): void;
+  /** It has none to give. */
+  onRefused(from: ReplicaId): void;
   /** `whileInstalling`: our own disk failed it, or what had come was not whole. */
   onAborted(reason: string, whileInstalling: boolean): void;
 }
@@ -69,8 +71,9 @@ export class SnapshotReceiver {
   }
 
   onGone(from: ReplicaId, snapshotId: number): void {
-    if (this.receiving?.from === from && this.receiving.snapshotId === snapshotId)
-      this.end(this.receiving, 'the sender gave it up', false);
+    if (this.receiving?.from !== from || this.receiving.snapshotId !== snapshotId) return;
+    if (snapshotId === 0) this.handler.onRefused(from);
+    this.end(this.receiving, 'the sender gave it up', false);
   }
 
   tick(): void {

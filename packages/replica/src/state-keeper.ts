@@ -35,8 +35,8 @@ export interface StateKeeperHandler {
   onTrouble(error: Error | null): void;
   /** Something completed: carry out what has become possible. */
   onProgress(): void;
-  /** A connected peer, or null. */
-  anyPeer(): ReplicaId | null;
+  /** A connected peer that may have a state to give, but for this one if there is another; or null. */
+  anyPeer(but?: ReplicaId): ReplicaId | null;
   send(to: ReplicaId, message: PeerMessage): void;
   isConnected(peer: ReplicaId): boolean;
   /** Through it every data voter holds everything durably (W1). */
@@ -60,6 +60,8 @@ export class StateKeeper {
   private ticksSinceReload = Number.POSITIVE_INFINITY;
   private reloading = false;
   private rebuildFrom: ReplicaId | null = null;
+  /** Who was asked for a snapshot last and had none. */
+  private emptyHanded: ReplicaId = 0;
   private learnerDown = false;
   /** The log is cut through it, or will be as soon as what was asked for is written. */
   private cutAsked: Slot = 0;
@@ -98,6 +100,9 @@ export class StateKeeper {
       {
         send,
         isConnected: (peer) => handler.isConnected(peer),
+        onRefused: (from) => {
+          this.emptyHanded = from;
+        },
         beforeInstall: (slot) => this.beforeInstall(slot),
         onInstalled: (slot, configurations) => this.onInstalled(slot, configurations),
         onAborted: (reason, whileInstalling) => this.onAborted(reason, whileInstalling),
@@ -196,8 +201,10 @@ export class StateKeeper {
     this.handler.send(to, { type: 'snapshot-chunk', ...head, records: new Uint8Array(0) });
   }
 
-  startSnapshot(from: ReplicaId | null): void {
-    if (this.learnerDown || from === null || this.receiver.active) return;
+  startSnapshot(wanted: ReplicaId | null): void {
+    if (this.learnerDown || wanted === null || this.receiver.active) return;
+    // Who says that its log is cut may be a witness, or in trouble itself.
+    const from = wanted === this.emptyHanded ? (this.handler.anyPeer(wanted) ?? wanted) : wanted;
     this.tracer.event('info', 'snapshot-wanted', { from, appliedThrough: this.ports.state.appliedThrough });
     this.receiver.start(from);
   }
