@@ -87,6 +87,7 @@ export class Reads {
     };
     switch (request.type) {
       case 'mutate':
+      case 'members':
         return;
       case 'get': {
         const { revision } = state;

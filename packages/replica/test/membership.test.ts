@@ -3,6 +3,7 @@ import type { Configuration, ConfigurationAt, Identity, Member, ReplicaId, Slot 
 import type { MemberChange, MembersReport, PeerMessage, Report, Response } from '@kvd/protocol';
 import { test } from 'tap';
 import { Membership } from '../src/membership/membership.js';
+import type { MembershipHost } from '../src/membership/membership-host.js';
 import { Neighbours } from '../src/neighbours.js';
 import { Pending } from '../src/pending.js';
 import { Tracer } from '../src/tracer.js';
@@ -32,11 +33,14 @@ function configurationOf(
 }
 
 /** Replica 1, an established leader, and what the others say to it. */
-class Stage {
+class Stage implements MembershipHost {
   chosenThrough: Slot = 100;
   latest: ConfigurationAt;
-  established = true;
-  rounds = 0;
+  isEstablished = true;
+  readonly identity = identity(1);
+  readonly slowMs = 0;
+  readonly leader = 1;
+  private rounds = 0;
   readonly proposed: Configuration[] = [];
   readonly sent: { readonly to: ReplicaId; readonly message: PeerMessage }[] = [];
   readonly handedTo: (ReplicaId | null)[] = [];
@@ -52,58 +56,62 @@ class Stage {
 
   constructor(configuration: Configuration, readmit: 'auto' | 'manual' = 'auto') {
     this.latest = { slot: 1, configuration };
-    const stage = this;
     this.membership = new Membership(
       { readmit, witness: false, reportTicks: REPORT_TICKS, electionTicks: ELECTION_TICKS },
-      {
-        identity: identity(1),
-        slowMs: 0,
-        leader: 1,
-        get canPropose() {
-          return stage.established;
-        },
-        get chosenThrough() {
-          return stage.chosenThrough;
-        },
-        get durableThrough() {
-          return stage.chosenThrough;
-        },
-        get proposedThrough() {
-          return stage.chosenThrough;
-        },
-        get isEstablished() {
-          return stage.established;
-        },
-        get latest() {
-          return stage.latest;
-        },
-        get configurations() {
-          return [stage.latest.configuration];
-        },
-        get known() {
-          return [stage.latest];
-        },
-        get confirmedRound() {
-          return ++stage.rounds;
-        },
-        propose: (next) => {
-          this.proposed.push(next);
-          return this.chosenThrough + 1;
-        },
-        send: (to, message) => void this.sent.push({ to, message }),
-        persistMark: () => undefined,
-        handOver: (to) => {
-          this.handedTo.push(to);
-          this.established = false;
-        },
-        retry: (pending, why) => pending.fail('KVD_UNAVAILABLE', why),
-        onDismissed: (slot) => void this.dismissed.push(slot),
-      },
+      this,
       this.neighbours,
       new Tracer({ event: () => undefined }, 1),
       true,
     );
     for (const { replicaId } of configuration.members) if (replicaId !== 1) this.speaks(identity(replicaId));
+  }
+
+  get durableThrough(): Slot {
+    return this.chosenThrough;
+  }
+
+  get proposedThrough(): Slot {
+    return this.chosenThrough;
+  }
+
+  get canPropose(): boolean {
+    return this.isEstablished;
+  }
+
+  get configurations(): Configuration[] {
+    return [this.latest.configuration];
+  }
+
+  get known(): ConfigurationAt[] {
+    return [this.latest];
+  }
+
+  get confirmedRound(): number {
+    return ++this.rounds;
+  }
+
+  propose(next: Configuration): Slot {
+    this.proposed.push(next);
+    return this.chosenThrough + 1;
+  }
+
+  send(to: ReplicaId, message: PeerMessage): void {
+    this.sent.push({ to, message });
+  }
+
+  persistMark(): void {}
+
+  handOver(to: ReplicaId | null): void {
+    this.handedTo.push(to);
+    this.isEstablished = false;
+  }
+
+  retry(pending: Pending, why: string): void {
+    pending.fail('KVD_UNAVAILABLE', why);
+  }
+
+  onDismissed(slot: Slot): void {
+    this.dismissed.push(slot);
   }
 
   /** It is connected, and reports from now on. */
@@ -242,7 +250,7 @@ test('a leader that has only just begun, one that is not established, and --read
   fresh.speaks(identity(3, 1));
   fresh.run(2 * ELECTION_TICKS - 2);
   t.equal(fresh.proposed.length, 0, 'it has not heard yet of all that answers');
-  fresh.established = false;
+  fresh.isEstablished = false;
   fresh.run(LONG);
   t.equal(fresh.proposed.length, 0);
   const manual = new Stage(configurationOf([1, 2, 3]), 'manual');

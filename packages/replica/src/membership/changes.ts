@@ -205,8 +205,9 @@ function steps(situation: Situation, drafts: readonly Draft[]): Resolution {
 }
 
 function judge(what: string, before: Configuration, after: Configuration, situation: Situation): Step {
-  const now = toleranceOf(before, situation.isReachable);
-  const then = toleranceOf(after, situation.isReachable);
+  const isReachable = (identity: Identity): boolean => situation.isReachable(identity);
+  const now = toleranceOf(before, isReachable);
+  const then = toleranceOf(after, isReachable);
   const impossible = whyImpossible(after);
   const lost =
     then.crashesNow < 0

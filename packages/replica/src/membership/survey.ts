@@ -1,6 +1,6 @@
 /** What a leader tells of the members: who they are, how they do, and what the cluster survives. */
 import type { Member } from '@kvd/paxos';
-import type { MemberReport, MembersReport, WaitingReplica } from '@kvd/protocol';
+import type { MemberReport, MembersReport, PlanStep, WaitingReplica } from '@kvd/protocol';
 import type { Neighbours } from '../neighbours.js';
 import { type Step, toleranceOf } from './changes.js';
 import type { Membership } from './membership.js';
@@ -28,9 +28,13 @@ export function surveyOf(
     tolerance: toleranceOf(configuration, (identity) => membership.standing.isReachable(identity)),
     members: configuration.members.map((member) => memberReport(member, membership, host)),
     waiting: waitingOf(membership, host, neighbours),
-    steps: steps.map(({ configuration: _, ...step }) => step),
+    steps: steps.map(planned),
     message,
   };
+}
+
+function planned({ what, during, after, refused, forceable, warnings }: Step): PlanStep {
+  return { what, during, after, refused, forceable, warnings };
 }
 
 function memberReport(member: Member, membership: Membership, host: MembershipHost): MemberReport {
