@@ -1,7 +1,7 @@
 /** `npm run bench:peers` where no peer is installed: what it says, what it measures, what it leaves. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import t, { type Test } from 'tap';
@@ -48,11 +48,14 @@ function start(directory: string, args: readonly string[]): ChildProcess {
   });
 }
 
-async function run(
-  t: Test,
-  args: readonly string[],
-): Promise<{ code: number; stdout: string; stderr: string }> {
-  const child = start(t.testdir({}), args);
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function run(t: Test, args: readonly string[], directory = t.testdir({})): Promise<Ended> {
+  const child = start(directory, args);
   t.teardown(() => child.kill('SIGTERM'));
   let [stdout, stderr] = ['', ''];
   child.stdout?.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
@@ -121,15 +124,32 @@ t.test('Ctrl-C ends it with every process and file of it', async (t) => {
   t.same(readdirSync(directory), []);
 });
 
+t.test('a peer that does not start is told of, with what it said', async (t) => {
+  const directory = t.testdir({});
+  const script = '#!/bin/sh\n[ "$1" = --version ] && echo v=7 && exit\necho no memory left\nexit 3\n';
+  for (const name of ['redis-server', 'redis-benchmark']) {
+    writeFileSync(path.join(directory, name), script, { mode: 0o755 });
+  }
+  const args = ['--only', 'neutral,redis', '--without', 'kvd', '--rounds', '1'];
+  const { code, stdout } = await run(t, args, directory);
+  t.equal(code, 1);
+  t.match(
+    stdout,
+    /failed: redis, load generator, round 1 of 1: redis 1 .* ended with 3; it said last: no memory left/,
+  );
+});
+
 t.test('what it cannot do is bad usage', async (t) => {
-  for (const args of [
+  const wrong = [
     ['--only', 'mysql'],
     ['--rounds', '0'],
     ['--seconds', 'x'],
     ['--sedonds', '1'],
-  ]) {
-    const { code, stdout, stderr } = await run(t, args);
-    t.equal(code, 2, args.join(' '));
+  ];
+  const directory = t.testdir({});
+  const ended = await Promise.all(wrong.map((args) => run(t, args, directory)));
+  for (const [i, { code, stdout, stderr }] of ended.entries()) {
+    t.equal(code, 2, String(wrong[i]));
     t.equal(stdout, '');
     t.match(stderr, 'npm run bench:peers', 'and it says what it can');
   }

@@ -49,13 +49,17 @@ export class Cluster {
   }
 
   async memberReady(member) {
-    const probe = () => this.system.isReady(member);
-    await waitFor(`${this.system.name} ${member.id} to be ready`, probe, {
-      everyMs: PROBE_MS,
-      limitMs: START_LIMIT_MS,
-    }).catch((error) => {
-      throw new Error(`${error.message}; it said last: ${member.child.logTail()}`);
-    });
+    const { child } = member;
+    const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
+    const probe = async () => hasEnded() || (await this.system.isReady(member));
+    const what = `${this.system.name} ${member.id} to be ready`;
+    const limits = { everyMs: PROBE_MS, limitMs: START_LIMIT_MS };
+    try {
+      await waitFor(what, probe, limits);
+      if (hasEnded()) throw new Error(`${what}: it ended with ${child.exitCode ?? child.signalCode}`);
+    } catch (error) {
+      throw new Error(`${error.message}; it said last: ${child.logTail()}`);
+    }
   }
 
   /** Who leads, of those `among` which all run. */

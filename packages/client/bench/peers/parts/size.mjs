@@ -26,15 +26,15 @@ async function measureSize(run, cluster) {
   const record = (column, value, rest = {}) =>
     run.figures.record({ table, column, system: cluster.system.name, value, ...rest });
   const loader = await Loader.start(run.scratch, cluster);
-  const get = loader.reads.get ? 'get' : 'stale';
+  const kinds = ['put', ...Object.keys(loader.reads).filter((kind) => loader.reads[kind])];
   const measure = async (when, keyCount) => {
-    const rates = { put: [], get: [] };
+    const rates = Object.fromEntries(kinds.map((kind) => [kind, []]));
     for (let round = 0; round < rounds; round++) {
-      for (const [name, kind] of Object.entries({ put: 'put', get })) {
+      for (const kind of kinds) {
         const options = { kind, inFlight: IN_FLIGHT, seconds, keys: keyCount, valueBytes: VALUE_BYTES };
         const { rate, ...rest } = await loader.measure(options);
-        record(`${name}/s ${when}`, rate, rest);
-        rates[name].push(rate);
+        record(`${kind}/s ${when}`, rate, rest);
+        rates[kind].push(rate);
       }
     }
     return rates;
@@ -46,8 +46,8 @@ async function measureSize(run, cluster) {
   const load = { from: KEYS, to: keys, valueBytes: VALUE_BYTES };
   await loader.prepare(load, LOAD_LIMIT_MS);
   const after = await measure('with them', keys);
-  for (const name of ['put', 'get']) {
-    after[name].forEach((rate, i) => record(`${name}: kept %`, (100 * rate) / before[name][i]));
+  for (const kind of kinds) {
+    after[kind].forEach((rate, i) => record(`${kind}: kept %`, (100 * rate) / before[kind][i]));
   }
   for (const mib of cluster.memoryMiB()) record('resident MiB', mib);
   await loader.close();
