@@ -1,7 +1,7 @@
 import { openSync, readdirSync, readSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import { freePorts, http, KvdProcess, peersOf, status, until, untilReady } from './kvd-process.js';
+import { freePorts, http, KvdProcess, peersOf, status, until, untilReady } from '../support/kvd-process.js';
 
 function one(port: number, data: string, ...more: readonly string[]): string[] {
   return ['--id', '1', '--peers', `1=127.0.0.1:${port}`, '--data', data, ...more];

@@ -9,7 +9,7 @@ import path from 'node:path';
 import { connect, type KvdClient, KvdError } from '@kvd/client';
 import { type Test, test } from 'tap';
 import { kvctlBin, root, startCluster, type TestCluster } from '../support/cluster.js';
-import { freePorts, http, KvdProcess, until } from '../cluster/kvd-process.js';
+import { freePorts, http, KvdProcess, until } from '../support/kvd-process.js';
 
 const REVISION_STEP = 1_000_000_000;
 

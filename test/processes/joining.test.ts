@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import { freePorts, http, KvdProcess, peersOf, status, until, untilReady } from '../cluster/kvd-process.js';
+import { freePorts, http, KvdProcess, peersOf, status, until, untilReady } from '../support/kvd-process.js';
 
 const FAST = { KVD_ELECTION_TIMEOUT_MS: '300', KVD_HEARTBEAT_MS: '40' };
 

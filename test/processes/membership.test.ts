@@ -15,7 +15,7 @@ import {
   type TestCluster,
 } from '../support/cluster.js';
 import { assertNothingLost, Writers } from '../support/writers.js';
-import { freePorts, KvdProcess } from './kvd-process.js';
+import { freePorts, KvdProcess } from '../support/kvd-process.js';
 
 const WRITERS = 2;
 const REMOVED = { code: 6, signal: null };
