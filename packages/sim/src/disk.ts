@@ -26,6 +26,9 @@ interface Write {
   over: boolean;
 }
 
+/** A slow disk ends what it began: one that does not is stuck, and another fault. */
+const SLOWEST_MS = 3_000;
+
 export class VirtualDisk {
   memory = new MemoryDisk();
   slowness = 1;
@@ -104,6 +107,17 @@ export class VirtualDisk {
     for (const content of this.memory.stores.values()) content.heal();
     this.slowness = 1;
     this.setStuck(false);
+    this.hurry();
+  }
+
+  /** Writes that were begun when the disk was slow take no longer than those that are begun now. */
+  private hurry(): void {
+    let atMs = this.clock.nowMs;
+    for (const write of this.writes) {
+      atMs += this.duration(this.times.syncMs);
+      this.later(this.life, atMs, () => this.finish(write));
+    }
+    this.lastWriteMs = Math.min(this.lastWriteMs, atMs);
   }
 
   wipe(): void {
@@ -182,7 +196,8 @@ export class VirtualDisk {
   }
 
   private duration(meanMs: number): number {
-    return (meanMs / 4 + this.random.exponential((meanMs * 3) / 4)) * this.slowness;
+    const ms = meanMs / 4 + this.random.exponential((meanMs * 3) / 4);
+    return Math.min(ms * this.slowness, Math.max(ms, SLOWEST_MS));
   }
 
   private rememberSide(): void {

@@ -154,6 +154,7 @@ export class FaultInjector {
     switch (fault.kind) {
       case 'wipe':
         disk.wipe();
+        if (!this.world.budget.isRemembered(host)) host.joinNext();
         break;
       case 'lose-tail':
         disk.memory.stores.get(fault.part)?.loseTail(fault.batches);

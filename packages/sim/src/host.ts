@@ -94,8 +94,13 @@ export class Host implements Station {
   replaceDisk(): void {
     this.crash();
     this.disk.wipe();
-    this.joins = true;
+    this.joinNext();
     this.loseDisk(true);
+  }
+
+  /** From now on it is started as one that joins. */
+  joinNext(): void {
+    this.joins = true;
   }
 
   /** What is on it is gone, or not to be believed, which no start can tell if it is `isForGood`. */
