@@ -17,7 +17,7 @@ export class DiskBudget {
   /** May the disk of this machine be wiped, or damaged? */
   allows(host: Host): boolean {
     const { votes, plan } = this.world;
-    if (!this.isFounded(host) || this.wouldFoundAnew(host)) return false;
+    if (!this.isFounded(host)) return false;
     if (scenarioNamed(plan.scenario)?.isHopeless === true) return true;
     const isAlive = (member: Member): boolean => this.holds(member);
     const isAliveThen = (member: Member): boolean =>
@@ -28,16 +28,16 @@ export class DiskBudget {
     );
   }
 
-  /** Is the disk of the incarnation there, and whole? */
+  /** Is the disk of the incarnation there, and whole? One that is only there for a while (a twin's) does not count. */
   holds({ replicaId, incarnation }: Pick<Member, 'replicaId' | 'incarnation'>): boolean {
-    return this.world.machines.some(
+    return this.world.hosts.some(
       (host) => host.id === replicaId && host.identity?.incarnation === incarnation && !host.isDiskLost,
     );
   }
 
   /**
    * Does another founder know that there is a cluster? Where all of them are blank they found a new one, so that who
-   * runs the cluster has to start such a machine as one that joins.
+   * runs the cluster has to start such a machine as one that joins (OPERATIONS, "Growing and shrinking").
    */
   isRemembered(host: Host): boolean {
     const { votes, founders } = this.world;
@@ -64,17 +64,6 @@ export class DiskBudget {
       configuration,
       ...withWishes(configuration),
     ]);
-  }
-
-  /**
-   * A founder that starts empty asks all founders, and where none of them knows better they found another cluster: who
-   * founded alone is never to be started as a founder again (OPERATIONS, "Growing and shrinking").
-   */
-  private wouldFoundAnew(host: Host): boolean {
-    const { votes, founders } = this.world;
-    const knows = (other: Host): boolean =>
-      other !== host && !other.isDiskLost && other.identity !== null && votes.knowsFounding(other.identity);
-    return founders.includes(host) && votes.chain.all.length > 1 && !founders.some(knows);
   }
 
   /**

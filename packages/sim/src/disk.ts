@@ -26,9 +26,6 @@ interface Write {
   over: boolean;
 }
 
-/** A slow disk ends what it began: one that does not is stuck, and another fault. */
-const SLOWEST_MS = 3_000;
-
 export class VirtualDisk {
   memory = new MemoryDisk();
   slowness = 1;
@@ -196,8 +193,7 @@ export class VirtualDisk {
   }
 
   private duration(meanMs: number): number {
-    const ms = meanMs / 4 + this.random.exponential((meanMs * 3) / 4);
-    return Math.min(ms * this.slowness, Math.max(ms, SLOWEST_MS));
+    return (meanMs / 4 + this.random.exponential((meanMs * 3) / 4)) * this.slowness;
   }
 
   private rememberSide(): void {
