@@ -170,7 +170,7 @@ class RunningDaemon implements Daemon {
   #createMesh(): PeerMesh {
     const handler: TransportHandler = {
       onPeerFrame: (from, bytes) => this.#replica.onPeerFrame(from, bytes),
-      onPeerConnected: (from, address) => this.#replica.onPeerConnected(from, address),
+      onPeerConnected: (from, address, clusterId) => this.#replica.onPeerConnected(from, address, clusterId),
       onPeerDisconnected: (from) => this.#replica.onPeerDisconnected(from),
     };
     const { opened, address } = this.#directory;

@@ -44,4 +44,6 @@ export interface Context {
   learner: Learner | null;
   /** Carried in heartbeats (S12). */
   digest: Digest;
+  /** A peer knows a cluster already: who knows none yet learns of it, and does not set out to found one. */
+  foundedElsewhere: boolean;
 }

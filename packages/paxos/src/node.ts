@@ -117,6 +117,7 @@ export class PaxosNode {
       acceptor: null,
       learner: null,
       digest: { slot: 0, hash: '' },
+      foundedElsewhere: false,
     };
     this.context.acceptor = new Acceptor(recovered, this.history, this.out);
     this.context.learner = this.buildLearner(recovered);
@@ -239,6 +240,14 @@ export class PaxosNode {
       clusterId: latest?.clusterId ?? '',
       chosenThrough: this.chosenThrough,
     };
+  }
+
+  /**
+   * A peer that knows a cluster came in. A founder that is alone in its list, or whose fellows are all as blank as it is,
+   * and which lost its disk, would otherwise found another one beside it. It still votes for a founding of others.
+   */
+  heardOfCluster(): void {
+    this.context.foundedElsewhere = true;
   }
 
   /** Chaos: what the role holds in memory is gone, and it hears nothing until restoreRole. */

@@ -54,7 +54,8 @@ export class Proposer {
     const configuration = history.at(learner.chosenThrough + 1);
     if (configuration) return memberOf(configuration, options.identity)?.role === 'voter';
     const founder = options.founding.find((member) => member.id === this.self.replicaId);
-    return options.mayFound && founder !== undefined && founder.role !== 'witness';
+    const isFree = options.mayFound && !this.context.foundedElsewhere;
+    return isFree && founder !== undefined && founder.role !== 'witness';
   }
 
   tick(): void {

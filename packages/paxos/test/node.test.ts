@@ -418,3 +418,29 @@ test('a leader hands over without a gap of an election timeout', async (t) => {
   cluster.quiesce();
   t.same(cluster.leaders, [target]);
 });
+
+test('a founder that is alone founds, unless a peer knows a cluster already', (t) => {
+  const founder = (): PaxosNode =>
+    new PaxosNode(
+      {
+        identity: identity(1),
+        founding: [{ id: 1, address: 'replica-1:15000' }],
+        newClusterId: CLUSTER_ID,
+        mayFound: true,
+        alpha: 8,
+        timing: { electionTicks: 10, heartbeatTicks: 3 },
+        inFlightSlots: 4,
+        random: () => 0,
+      },
+      recovered(1),
+    );
+  const phaseAfter = (node: PaxosNode): string => {
+    for (let tick = 0; tick < 100; tick++) node.step({ type: 'tick' });
+    return node.status().phase;
+  };
+  t.equal(phaseAfter(founder()), 'preparing', 'as soon as its ballot is on disk it founds');
+  const lostItsDisk = founder();
+  lostItsDisk.heardOfCluster();
+  t.equal(phaseAfter(lostItsDisk), 'idle', 'it waits to learn of that one');
+  t.end();
+});

@@ -162,7 +162,8 @@ export interface Transport {
 export interface TransportHandler {
   /** A frame of one or more messages; throws KvdError(KVD_BAD_FRAME) on bytes that are none, then the link is closed. */
   onPeerFrame(from: Identity, bytes: Uint8Array): void;
-  onPeerConnected(from: Identity, address: string): void;
+  /** `clusterId`: of the cluster that it knows; empty: none yet. */
+  onPeerConnected(from: Identity, address: string, clusterId: ClusterId): void;
   onPeerDisconnected(from: Identity): void;
 }
 

@@ -3,7 +3,16 @@
  * The same class runs in kvd on LevelDB and ws and in the simulator on virtual disks and a virtual network: it has no
  * timer, no clock, no chance and no await of its own, and what takes time comes back through ports.
  */
-import type { ChosenEntry, Envelope, Identity, MarkerNumber, Message, Ready, ReplicaId } from '@kvd/paxos';
+import type {
+  ChosenEntry,
+  ClusterId,
+  Envelope,
+  Identity,
+  MarkerNumber,
+  Message,
+  Ready,
+  ReplicaId,
+} from '@kvd/paxos';
 import { compareBallots, PaxosNode, ZERO_BALLOT } from '@kvd/paxos';
 import type { CommandResult, PeerMessage, Request, WatchRequest } from '@kvd/protocol';
 import { decodePeerFrame } from '@kvd/protocol';
@@ -239,8 +248,9 @@ export class Replica implements ReplicaApi, TransportHandler {
     this.drain();
   }
 
-  onPeerConnected(from: Identity, address: string): void {
+  onPeerConnected(from: Identity, address: string, clusterId: ClusterId): void {
     this.neighbours.onConnected(from, address);
+    if (clusterId !== '') this.node.heardOfCluster();
     this.noticeNeighbours();
     this.changed();
   }

@@ -211,7 +211,8 @@ export class Host implements Station {
   }
 
   onConnected(from: Identity, address: string): void {
-    this.replica?.onPeerConnected(from, address);
+    const other = this.world.machines.find(({ identity }) => identity?.incarnation === from.incarnation);
+    this.replica?.onPeerConnected(from, address, other?.clusterId ?? '');
   }
 
   onDisconnected(from: Identity): void {

@@ -19,7 +19,7 @@ export interface PeerInletHost {
   /** The peer's hello is in order; why it is refused all the same, or null. */
   admit(peer: Identity): Refusal | null;
   /** The handshake is done. */
-  onEstablished(inlet: PeerInlet, peer: Identity, address: string): void;
+  onEstablished(inlet: PeerInlet, peer: Identity, theirs: PeerHello): void;
   /** Throws KVD_BAD_FRAME on bytes that are none. */
   onFrame(peer: Identity, bytes: Uint8Array): void;
   /** Once, whether it had been established or not. */
@@ -104,7 +104,7 @@ export class PeerInlet {
     this.theirs = theirs;
     this.peer = peer;
     this.ws.send(encodePeerHello(ours));
-    this.host.onEstablished(this, peer, theirs.address);
+    this.host.onEstablished(this, peer, theirs);
   }
 
   private refuse(code: CloseCode, reason: string): void {

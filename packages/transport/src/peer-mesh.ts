@@ -10,7 +10,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ClusterId, Identity, Incarnation, ReplicaId } from '@kvd/paxos';
-import { PEER_FRAME_BYTES_MAX, PROTOCOL_VERSION } from '@kvd/protocol';
+import { PEER_FRAME_BYTES_MAX, type PeerHello, PROTOCOL_VERSION } from '@kvd/protocol';
 import type { Random, Trace, Transport, TransportHandler } from '@kvd/replica';
 import { WebSocketServer } from 'ws';
 import { ConnectionWatch } from './connection-watch.js';
@@ -155,7 +155,7 @@ export class PeerMesh implements Transport {
         founding,
       }),
       admit: (peer) => this.admit(peer),
-      onEstablished: (inlet, peer, peerAddress) => this.onEstablished(inlet, peer, peerAddress),
+      onEstablished: (inlet, peer, theirs) => this.onEstablished(inlet, peer, theirs),
       onFrame: (peer, bytes) => handler.onPeerFrame(peer, bytes),
       onClosed: (inlet) => this.onInletClosed(inlet),
       log: (level, event, about, fields) => {
@@ -187,8 +187,9 @@ export class PeerMesh implements Transport {
     return count;
   }
 
-  private onEstablished(inlet: PeerInlet, peer: Identity, address: string): void {
+  private onEstablished(inlet: PeerInlet, peer: Identity, theirs: PeerHello): void {
     const { replicaId, incarnation } = peer;
+    const { address, clusterId } = theirs;
     const ofItsId = this.established.get(replicaId) ?? new Map<Incarnation, PeerInlet>();
     this.established.set(replicaId, ofItsId);
     const before = ofItsId.get(incarnation);
@@ -202,7 +203,7 @@ export class PeerMesh implements Transport {
       before.close(CLOSE.replaced, 'a newer connection of this replica took its place');
       this.options.handler.onPeerDisconnected(peer);
     }
-    this.options.handler.onPeerConnected(peer, address);
+    this.options.handler.onPeerConnected(peer, address, clusterId);
     this.links.get(replicaId)?.peerCameIn(peer, address);
   }
 
