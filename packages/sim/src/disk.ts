@@ -39,6 +39,8 @@ export class VirtualDisk {
   private sides: Buffer[] = [];
   /** The older one that a power cut brought back. */
   private laggingSide: Buffer | null = null;
+  /** The log lost its last writes, and no start has noticed yet: by the side file it does. */
+  private hasLostTail = false;
 
   constructor(
     private readonly clock: VirtualClock,
@@ -75,7 +77,8 @@ export class VirtualDisk {
     this.writes = [];
     this.held = [];
     this.memory.crash();
-    const older = sideLags && this.sides.length > 0 ? this.random.pick(this.sides) : null;
+    const mayLag = sideLags && !this.hasLostTail && this.sides.length > 0;
+    const older = mayLag ? this.random.pick(this.sides) : null;
     if (older !== null && this.memory.side !== null) {
       this.memory.side = Buffer.from(older);
       this.laggingSide = older;
@@ -120,6 +123,13 @@ export class VirtualDisk {
   wipe(): void {
     this.memory.wipe();
     this.sides = [];
+    this.hasLostTail = false;
+  }
+
+  /** The last writes were never on it. */
+  loseTail(part: 'log' | 'state', batches: number): void {
+    this.memory.stores.get(part)?.loseTail(batches);
+    if (part === 'log') this.hasLostTail = true;
   }
 
   /** Flips one bit, `where` from 0 to 1 says which. False: there is nothing to damage. */
@@ -159,6 +169,7 @@ export class VirtualDisk {
   /** The directory was formatted anew: what an older one's side file said is no past of this one. */
   formatted(): void {
     this.sides = [];
+    this.hasLostTail = false;
     this.rememberSide();
   }
 

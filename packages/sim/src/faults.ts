@@ -157,7 +157,7 @@ export class FaultInjector {
         if (!this.world.budget.isRemembered(host)) host.joinNext();
         break;
       case 'lose-tail':
-        disk.memory.stores.get(fault.part)?.loseTail(fault.batches);
+        disk.loseTail(fault.part, fault.batches);
         break;
       case 'flip-bit':
         disk.flipBit(fault.part, fault.where);

@@ -54,7 +54,7 @@ const TWIN_NUMBERS = 100;
 /** No run is shorter, however soon all have answered. */
 const LASTS_MS = 30_000;
 /** Several times what the busiest runs take: whoever needs more goes round in a circle. */
-const EVENTS_MAX = 1_000_000;
+const EVENTS_MAX = 3_000_000;
 /** Wire numbers of the messages that say something about a disk, or that not everybody may send (peer-codec). */
 const ASSERTING: ReadonlySet<number> = new Set([1, 3, 4, 6]);
 

@@ -62,13 +62,22 @@ export class Operator {
   /** Where the cluster does not do it by itself. */
   readmitLost(): void {
     const { world } = this;
-    const { latest } = world.votes.chain;
-    for (const { replicaId, incarnation } of latest?.configuration.members ?? []) {
-      const host = world.hosts[replicaId - 1];
-      const isLost = host?.isUp === true && host.identity?.incarnation !== incarnation;
-      if (isLost && this.isIdle) this.begin({ type: 'readmit', replicaId }, Number.POSITIVE_INFINITY);
+    for (const { replicaId } of world.votes.chain.latest?.configuration.members ?? []) {
+      const isAsked = this.asked.some(
+        ({ change, over }) => !over && change.type === 'readmit' && change.replicaId === replicaId,
+      );
+      if (this.hasOtherDisk(replicaId) && !isAsked)
+        this.begin({ type: 'readmit', replicaId }, Number.POSITIVE_INFINITY);
     }
     world.clock.after(world.plan.electionTimeoutMs * 2, () => this.readmitLost());
+  }
+
+  /** It is a member, and is there with another disk than the one that is. */
+  private hasOtherDisk(id: ReplicaId): boolean {
+    const { votes, hosts } = this.world;
+    const host = hosts[id - 1];
+    const member = votes.chain.latest?.configuration.members.find(({ replicaId }) => replicaId === id);
+    return member !== undefined && host?.isUp === true && host.identity?.incarnation !== member.incarnation;
   }
 
   /** A spare, or one that was removed; the disk of the latter is of no use any more. Null: it cannot be had now. */
@@ -115,7 +124,10 @@ export class Operator {
     const { world, random } = this;
     const { clock, plan } = world;
     if (asked.over) return;
-    if (clock.nowMs > asked.deadlineMs) {
+    const { change } = asked;
+    const isLate = clock.nowMs > plan.calmMs;
+    const isMoot = isLate && change.type === 'readmit' && !this.hasOtherDisk(change.replicaId);
+    if (clock.nowMs > asked.deadlineMs || isMoot) {
       asked.over = true;
       return;
     }
@@ -126,7 +138,7 @@ export class Operator {
     // Somebody who looks before he asks: who has just lost a disk is not to lose a voter as well.
     if (!host.isUp || clock.nowMs < world.faults.diskLostMs + NEWS_MS) return again();
     const timeoutMs = plan.electionTimeoutMs * 4;
-    const request = { type: 'members', timeoutMs, change: asked.change, plan: false, force: false } as const;
+    const request = { type: 'members', timeoutMs, change, plan: false, force: false } as const;
     const requestId = this.nextRequestId++;
     asked.lingersMs = clock.nowMs + timeoutMs * 4 + NEWS_MS + world.longestStallMs * 2;
     this.waiting.set(requestId, asked);
