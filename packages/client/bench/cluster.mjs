@@ -11,8 +11,8 @@ const REPLICAS = 3;
 const kvd = fileURLToPath(new URL('../../../bin/kvd', import.meta.url));
 
 export class Cluster {
-  static async start() {
-    return new Cluster(mkdtempSync(path.join(tmpdir(), 'kvd-bench-')), await freePorts(REPLICAS));
+  static async start(replicas = REPLICAS) {
+    return new Cluster(mkdtempSync(path.join(tmpdir(), 'kvd-bench-')), await freePorts(replicas));
   }
 
   constructor(directory, ports) {

@@ -22,8 +22,13 @@ export interface ApplierHandler {
 /** Chosen entries kept in memory until they are applied; beyond, they are read back from the log. */
 const QUEUE_SLOTS_MAX = 1024;
 const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
-const FLUSH_KEYS = 1000;
-const FLUSH_AGE_MS = 50;
+/**
+ * A flush costs a sync, and once what was overwritten in between: at 10,000 keys of 100 B, flushes of 4,000 cost a put a
+ * sixth less than flushes of 1,000. Much larger ones save little more, and a start replays what is not flushed.
+ */
+const FLUSH_KEYS = 4000;
+const FLUSH_BYTES = 8 * 1024 * 1024;
+const FLUSH_AGE_MS = 100;
 /** A state in which only slot numbers moved need not be flushed often. */
 const IDLE_FLUSH_AGE_MS = 1000;
 
@@ -157,7 +162,12 @@ export class Applier {
     const results = this.guard(() => this.state.apply(entry.slot, entry.value));
     if (!results) return;
     this.handler.onApplied(entry, results);
-    if (this.state.dirtyKeys >= FLUSH_KEYS) this.flush();
+    if (this.isFull) this.flush();
+  }
+
+  /** Is enough dirty for a flush? */
+  private get isFull(): boolean {
+    return this.state.dirtyKeys >= FLUSH_KEYS || this.state.dirtyBytes >= FLUSH_BYTES;
   }
 
   private replay(fromSlot: Slot, chosenThrough: Slot): void {
@@ -201,7 +211,7 @@ export class Applier {
       if (life !== this.life) return;
       this.flushing = null;
       if (error) this.fail(error);
-      else if (this.state.dirtyKeys >= FLUSH_KEYS) this.flush();
+      else if (this.isFull) this.flush();
     });
   }
 

@@ -26,6 +26,8 @@ export class Batcher {
   private head = 0;
   private readonly proposed = new Map<Slot, Proposed>();
   private count = 0;
+  /** Commands that were proposed and not applied. */
+  private commandsInFlight = 0;
 
   constructor(
     /** Random, drawn once a life: tells our batches from those of any other replica or life. */
@@ -45,6 +47,14 @@ export class Batcher {
   /** At least a full batch waits: worth a slot even while the disk is busy. */
   get isFull(): boolean {
     return this.waiting >= this.limits.batchCommands || this.queuedBytes >= this.limits.batchBytes;
+  }
+
+  /**
+   * Is what waits worth a slot while others are under way? Not when it is less than they hold: a slot costs as much as
+   * some twenty commands, so what comes in dribs and drabs waits for more, or for the end of a slot.
+   */
+  get isWorthASlot(): boolean {
+    return this.waiting >= this.commandsInFlight;
   }
 
   add(pending: Pending, command: Uint8Array): void {
@@ -78,6 +88,7 @@ export class Batcher {
 
   onProposed(slot: Slot, requests: readonly Pending[]): void {
     for (const pending of requests) pending.entered = true;
+    this.commandsInFlight += requests.length;
     this.proposed.set(slot, { count: this.count, requests });
   }
 
@@ -88,6 +99,7 @@ export class Batcher {
     const proposed = this.proposed.get(entry.slot);
     if (!proposed) return [];
     this.proposed.delete(entry.slot);
+    this.commandsInFlight -= proposed.requests.length;
     if (!this.isOurs(entry.value, proposed.count)) return proposed.requests;
     for (const [i, pending] of proposed.requests.entries()) {
       pending.reply({ type: 'result', result: results[i] as CommandResult });
@@ -101,6 +113,7 @@ export class Batcher {
     for (const [at, { requests }] of this.proposed) {
       if (at > slot) continue;
       this.proposed.delete(at);
+      this.commandsInFlight -= requests.length;
       skipped.push(...requests);
     }
     return skipped;

@@ -68,6 +68,8 @@ export interface StateMachine {
   readonly configurations: readonly ConfigurationAt[];
   /** Bytes and ms-independent count of keys waiting for a flush. */
   readonly dirtyKeys: number;
+  /** About how many bytes of records the next flush writes. */
+  readonly dirtyBytes: number;
 
   /**
    * Load what apply(slot, value) will read and cannot read synchronously (ranges). True: nothing to load, apply may be

@@ -394,7 +394,7 @@ export class Replica implements ReplicaApi, TransportHandler {
 
   private get wantsToPropose(): boolean {
     if (this.batcher.waiting === 0 || !this.node.canPropose || this.membership.wantsQuiet) return false;
-    return this.node.diskIsIdle || this.batcher.isFull;
+    return (this.node.diskIsIdle && this.batcher.isWorthASlot) || this.batcher.isFull;
   }
 
   /** What gathered while the disk was busy goes into one slot; a full batch does not wait for it. */

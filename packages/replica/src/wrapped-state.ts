@@ -39,6 +39,10 @@ export class WrappedState implements StateMachine {
   get dirtyKeys() {
     return this.inner.dirtyKeys;
   }
+
+  get dirtyBytes() {
+    return this.inner.dirtyBytes;
+  }
   get compactRevision() {
     return this.inner.compactRevision;
   }

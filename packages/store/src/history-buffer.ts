@@ -6,11 +6,11 @@ import type { Revision } from '@kvd/protocol';
 import { addSealed, Hash64 } from './content-hash.js';
 import {
   encodeRevisions,
-  encodeVersion,
   groupRevisions,
   type RevisionDone,
   type RevisionPart,
   revisionKey,
+  sealVersion,
   type Version,
   versionKey,
 } from './history-records.js';
@@ -25,11 +25,6 @@ export class HistoryLayer {
   versionCount = 0;
 }
 
-/** What a flush writes, and what that adds to the hash of the kept history. */
-export interface HistoryOps {
-  readonly ops: StoreOp[];
-  readonly hash: Hash64;
-}
 
 export class HistoryBuffer {
   active = new HistoryLayer();
@@ -104,21 +99,35 @@ export class HistoryBuffer {
   }
 }
 
-/** The records of a layer, on logical keys, sealed with `flush`. */
-export function historyOps(layer: HistoryLayer, flush: number): HistoryOps {
-  const ops: StoreOp[] = [];
-  const hash = new Hash64();
-  const add = (key: Buffer, body: Uint8Array): void => {
-    const value = seal(key, flush, body);
-    addSealed(hash, value);
-    ops.push({ key, value });
-  };
-  for (const [key, versions] of layer.versions) {
-    for (const version of versions) add(versionKey(key, version.revision), encodeVersion(version));
+/** The records of a layer on logical keys, made one by one, sealed with `flush`; and what they add to the kept history. */
+export class HistoryRecords {
+  count = 0;
+  readonly hash = new Hash64();
+
+  constructor(
+    private readonly layer: HistoryLayer,
+    private readonly flush: number,
+  ) {}
+
+  /** Once. */
+  *make(): Generator<StoreOp> {
+    const { layer, flush } = this;
+    for (const [key, versions] of layer.versions) {
+      for (const version of versions) {
+        const logical = versionKey(key, version.revision);
+        yield this.counted(logical, sealVersion(logical, flush, version));
+      }
+    }
+    for (const parts of groupRevisions(layer.revisions)) {
+      const { revision, index } = parts[0] as RevisionPart;
+      const logical = revisionKey(revision, index);
+      yield this.counted(logical, seal(logical, flush, encodeRevisions(parts)));
+    }
   }
-  for (const parts of groupRevisions(layer.revisions)) {
-    const { revision, index } = parts[0] as RevisionPart;
-    add(revisionKey(revision, index), encodeRevisions(parts));
+
+  private counted(key: Buffer, value: Buffer): StoreOp {
+    this.count += 1;
+    addSealed(this.hash, value);
+    return { key, value };
   }
-  return { ops, hash };
 }

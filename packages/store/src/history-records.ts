@@ -21,7 +21,7 @@ import {
 } from '@kvd/protocol';
 import { keyBytes, keyText, readU53, U53_BYTES, writeU53 } from './bytes.js';
 import { checkRecord, type KvRecord } from './kv-record.js';
-import { decodeBody } from './sealed.js';
+import { decodeBody, sealNumbered } from './sealed.js';
 import { KIND_REVISION, KIND_VERSION } from './state-records.js';
 
 export interface Version {
@@ -101,11 +101,9 @@ function escape(key: string): string {
   return key.includes('\0') ? key.replaceAll('\0', '\0\xff') : key;
 }
 
-export function encodeVersion({ superseded, record }: Version): Buffer {
-  const body = Buffer.allocUnsafe(U53_BYTES + record.length);
-  writeU53(body, superseded, 0);
-  record.copy(body, U53_BYTES);
-  return body;
+/** The version as it lies on disk, under its versionKey. */
+export function sealVersion(logical: Buffer, flush: number, { superseded, record }: Version): Buffer {
+  return sealNumbered(logical, flush, superseded, record);
 }
 
 export const revisionOfVersion = (logical: Buffer): number => readU53(logical, logical.length - U53_BYTES);

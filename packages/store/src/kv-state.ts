@@ -25,7 +25,7 @@ import { keyText } from './bytes.js';
 import { compactPage } from './compactor.js';
 import { changesMax, loadRanges, NO_RANGES, type PreparedRanges } from './delete-ranges.js';
 import { asStoreError, StoreError } from './errors.js';
-import { type HistoryLayer, historyOps } from './history-buffer.js';
+import { type HistoryLayer, HistoryRecords } from './history-buffer.js';
 import { entryAt, historyPage } from './history-reader.js';
 import { type InstallTarget, StateInstaller } from './installer.js';
 import { entryOf } from './kv-record.js';
@@ -61,6 +61,8 @@ export const DEFAULT_STATE_OPTIONS: KvStateOptions = { cacheBytes: 32 * 1024 * 1
 
 /** Keys of a generation that nobody needs are deleted this many at a time. */
 const DISCARD_PAGE = 512;
+/** Operations of a flush that are made in one go: a fraction of a millisecond. */
+const FLUSH_PAGE = 256;
 const NO_BATCH: DecodedBatch = { clusterMs: 0, wallMs: 0, commands: [] };
 
 /** What a flush will write, as of a slot's end. */
@@ -151,6 +153,10 @@ export class KvState implements StateMachine {
     const { space, sessions, idempotency, leases } = this.model;
     const keys = Math.max(space.writeBack.dirtyKeys, space.history.size);
     return keys + sessions.dirtySize + idempotency.dirtySize + leases.dirtySize;
+  }
+
+  get dirtyBytes(): number {
+    return this.model.space.writeBack.activeBytes;
   }
 
   prepare(value: Value, done: Done<void>): boolean {
@@ -385,17 +391,14 @@ export class KvState implements StateMachine {
       this.store.defer(() => done(poison));
       return;
     }
-    const prefix = generationPrefix(frozen.head.generation);
-    const ops: StoreOp[] = [];
-    for (const [key, value] of frozen.layer) ops.push({ key: kvKey(prefix, key), value });
-    const history = historyOps(frozen.history, this.flush + 1);
-    for (const { key, value } of [...frozen.tables, ...history.ops])
-      ops.push({ key: stateKey(frozen.head.generation, key), value });
-    const { kept } = this.diskHead;
-    const hash = kept.hash.clone();
-    hash.add(history.hash.a, history.hash.b);
-    const head = { ...frozen.head, kept: { ...kept, records: kept.records + history.ops.length, hash } };
-    this.writeHead(head, ops, (error) => {
+    const history = new HistoryRecords(frozen.history, this.flush + 1);
+    const headAfter = (): StateHead => {
+      const { kept } = this.diskHead;
+      const hash = kept.hash.clone();
+      hash.add(history.hash.a, history.hash.b);
+      return { ...frozen.head, kept: { ...kept, records: kept.records + history.count, hash } };
+    };
+    this.writePages(inPages(frozenOps(frozen, history)), headAfter, (error) => {
       if (error === null) {
         this.model.space.writeBack.thaw();
         this.model.space.history.thaw();
@@ -406,13 +409,36 @@ export class KvState implements StateMachine {
     });
   }
 
-  /** One synced batch: `ops`, the head and the marker of the flush. In the queue only. */
-  private writeHead(head: StateHead, ops: StoreOp[], done: (error: Error | null) => void): void {
+  private writeHead(head: StateHead, ops: readonly StoreOp[], done: (error: Error | null) => void): void {
+    this.writePages([ops], () => head, done);
+  }
+
+  /**
+   * One synced batch: what is in `pages`, the head that is known when they are made, and the marker of the flush. In the
+   * queue only: what the pages are made of stays as it is until the batch is written.
+   */
+  private writePages(
+    pages: Iterable<readonly StoreOp[]>,
+    headAfter: () => StateHead,
+    done: (error: Error | null) => void,
+  ): void {
     const number = this.flush + 1;
-    ops.push({ key: STATE_HEAD_KEY, value: sealStateHead(number, head) });
-    ops.push({ key: flushKey(number), value: sealFlush(number, head.appliedThrough, ops.length) });
-    if (number > MARKERS_KEPT) ops.push({ key: flushKey(number - MARKERS_KEPT), value: null });
-    this.store.batch(ops, (error) => {
+    let head = this.diskHead;
+    function* all(): Generator<readonly StoreOp[]> {
+      let records = 1;
+      for (const page of pages) {
+        records += page.length;
+        yield page;
+      }
+      head = headAfter();
+      const last: StoreOp[] = [
+        { key: STATE_HEAD_KEY, value: sealStateHead(number, head) },
+        { key: flushKey(number), value: sealFlush(number, head.appliedThrough, records) },
+      ];
+      if (number > MARKERS_KEPT) last.push({ key: flushKey(number - MARKERS_KEPT), value: null });
+      yield last;
+    }
+    this.store.batchOf(all(), (error) => {
       if (error === null) {
         this.flush = number;
         this.diskHead = head;
@@ -495,6 +521,26 @@ export class KvState implements StateMachine {
     };
     step();
   }
+}
+
+/** What a flush writes but for the head, made one by one. */
+function* frozenOps({ head, layer, tables }: Frozen, history: HistoryRecords): Generator<StoreOp> {
+  const { generation } = head;
+  const prefix = generationPrefix(generation);
+  for (const [key, value] of layer) yield { key: kvKey(prefix, key), value };
+  for (const { key, value } of tables) yield { key: stateKey(generation, key), value };
+  for (const { key, value } of history.make()) yield { key: stateKey(generation, key), value };
+}
+
+function* inPages(ops: Iterable<StoreOp>): Generator<readonly StoreOp[]> {
+  let page: StoreOp[] = [];
+  for (const op of ops) {
+    page.push(op);
+    if (page.length < FLUSH_PAGE) continue;
+    yield page;
+    page = [];
+  }
+  if (page.length > 0) yield page;
 }
 
 /** Stands in for the result of an openSnapshot that failed. */

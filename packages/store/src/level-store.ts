@@ -70,15 +70,31 @@ export class LevelStore implements OrderedStore {
       this.defer(() => done(closedError(this.location), undefined));
       return;
     }
-    // A chained batch: an array of operations costs ten times as much on this thread.
     const batch = this.db.batch();
-    for (const { key, value } of ops) {
-      if (value === null) batch.del(key);
-      else batch.put(key, value);
+    gather(batch, ops);
+    write(batch, done);
+  }
+
+  batchOf(pages: Iterable<readonly StoreOp[]>, done: Done<void>): void {
+    if (this.db.status !== 'open') {
+      this.defer(() => done(closedError(this.location), undefined));
+      return;
     }
-    // The type of Level's own batch does not know the options of LevelDB.
-    const options: { sync: boolean } = { sync: true };
-    settle(batch.write(options), done);
+    const batch = this.db.batch();
+    const rest = pages[Symbol.iterator]();
+    const step = (): void => {
+      try {
+        const page = rest.next();
+        if (page.done === true) return write(batch, done);
+        gather(batch, page.value);
+      } catch (error) {
+        // The making of a page failed, or the database was closed meanwhile.
+        batch.close().catch(() => {});
+        return done(asStoreError(error), undefined);
+      }
+      setImmediate(step);
+    };
+    this.defer(step);
   }
 
   defer(task: () => void): void {
@@ -126,6 +142,22 @@ class ClosedReader implements RangeReader {
   }
 
   close(): void {}
+}
+
+/** A chained batch: an array of operations costs ten times as much on this thread. */
+type Chained = ReturnType<Database['batch']>;
+
+function gather(batch: Chained, ops: readonly StoreOp[]): void {
+  for (const { key, value } of ops) {
+    if (value === null) batch.del(key);
+    else batch.put(key, value);
+  }
+}
+
+function write(batch: Chained, done: Done<void>): void {
+  // The type of Level's own batch does not know the options of LevelDB.
+  const options: { sync: boolean } = { sync: true };
+  settle(batch.write(options), done);
 }
 
 function closedError(location: string): StoreError {

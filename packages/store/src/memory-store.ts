@@ -6,7 +6,7 @@
  */
 import type { Done } from '@kvd/replica';
 import { keyBytes, keyText } from './bytes.js';
-import { damaged, StoreError } from './errors.js';
+import { asStoreError, damaged, StoreError } from './errors.js';
 import {
   type KeyRange,
   type OrderedStore,
@@ -177,7 +177,21 @@ export class MemoryStore implements OrderedStore {
   }
 
   batch(ops: readonly StoreOp[], done: Done<void>): void {
-    const taken = [...ops];
+    this.write([...ops], done);
+  }
+
+  batchOf(pages: Iterable<readonly StoreOp[]>, done: Done<void>): void {
+    let taken: StoreOp[];
+    try {
+      taken = [...pages].flat();
+    } catch (error) {
+      this.later('write', () => done(asStoreError(error), undefined));
+      return;
+    }
+    this.write(taken, done);
+  }
+
+  private write(taken: readonly StoreOp[], done: Done<void>): void {
     const closed = this.state !== 'open';
     this.later('write', () => {
       const fault = closed ? closedError() : this.content.takeWriteFault();

@@ -38,6 +38,11 @@ export interface OrderedStore {
   range(range: KeyRange): RangeReader;
   /** All or nothing, and durable once `done` is called. Not to be called with an empty list. */
   batch(ops: readonly StoreOp[], done: Done<void>): void;
+  /**
+   * The same for a batch that takes long to make: its pages are asked for one a turn, so that others get their turn in
+   * between. An error that the making throws ends it, and nothing is written.
+   */
+  batchOf(pages: Iterable<readonly StoreOp[]>, done: Done<void>): void;
   /** Calls `task` soon, never before this call returned. */
   defer(task: () => void): void;
   /** Opens again after close, as after a process restart. */

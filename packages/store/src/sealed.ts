@@ -36,6 +36,17 @@ export function seal(key: Buffer, marker: number, body: Uint8Array): Buffer {
   return record;
 }
 
+/** As seal, of a body that is a number before `body`. */
+export function sealNumbered(key: Buffer, marker: number, number: number, body: Uint8Array): Buffer {
+  const record = allocate(BODY_OFFSET + U53_BYTES + body.length);
+  record.writeUInt8(VERSION, 0);
+  writeU53(record, marker, MARKER_OFFSET);
+  writeU53(record, number, BODY_OFFSET);
+  record.set(body, BODY_OFFSET + U53_BYTES);
+  record.writeUInt32BE(checksum(key, record), CRC_OFFSET);
+  return record;
+}
+
 /** @throws StoreError damaged */
 export function unseal(key: Buffer, record: Buffer): Sealed {
   if (record.length < BODY_OFFSET) throw damaged(`record ${nameOf(key)} is cut short`);

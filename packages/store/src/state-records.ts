@@ -123,7 +123,11 @@ export function generationEnd(generation: number): Buffer {
 
 /** The disk key of a logical key. */
 export function stateKey(generation: number, logical: Buffer): Buffer {
-  return Buffer.concat([generationPrefix(generation), logical]);
+  const key = Buffer.allocUnsafe(PREFIX_BYTES + logical.length);
+  key.write('G', 0, 'latin1');
+  key.writeUInt32BE(generation, 1);
+  logical.copy(key, PREFIX_BYTES);
+  return key;
 }
 
 /** The disk key of a user's key that is given as text (bytes.ts keyText). */

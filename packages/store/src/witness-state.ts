@@ -41,6 +41,7 @@ export class WitnessState implements StateMachine {
   readonly clusterMs = 0;
   readonly stateHash = '';
   readonly dirtyKeys = 0;
+  readonly dirtyBytes = 0;
   readonly compactRevision = 0;
   readonly retention = { keepRevisions: 0, keepMs: 0 };
   appliedThrough: Slot;

@@ -11,6 +11,8 @@ export class WriteBack {
   active: Layer = new Map();
   /** What a flush under way writes. */
   frozen: Layer | null = null;
+  /** Of records set since the last freeze, those superseded meanwhile included: the history keeps them. */
+  activeBytes = 0;
   private readonly cache: RecordCache;
 
   constructor(cacheBytes: number) {
@@ -32,6 +34,7 @@ export class WriteBack {
 
   set(key: string, record: KvRecord | null): void {
     this.active.set(key, record);
+    if (record !== null) this.activeBytes += record.length;
   }
 
   /** What the disk said about a key that was in no layer. */
@@ -42,6 +45,7 @@ export class WriteBack {
   freeze(): Layer {
     this.frozen = this.active;
     this.active = new Map();
+    this.activeBytes = 0;
     return this.frozen;
   }
 

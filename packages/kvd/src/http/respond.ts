@@ -55,8 +55,10 @@ export function sendAnswer(request: IncomingMessage, response: ServerResponse, a
     response.destroy();
     return;
   }
-  const body = typeof answer.body === 'string' ? Buffer.from(answer.body) : answer.body;
-  const headers = { 'Content-Length': body.length, 'X-Content-Type-Options': 'nosniff', ...answer.headers };
+  // Text goes out in one piece with the head, bytes in a piece of their own.
+  const { body } = answer;
+  const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+  const headers = { 'Content-Length': length, 'X-Content-Type-Options': 'nosniff', ...answer.headers };
   if (request.complete) {
     response.writeHead(answer.status, headers).end(body);
     dropWhenStalled(response);
