@@ -225,6 +225,7 @@ class RunningDaemon implements Daemon {
         transport: this.#mesh,
         trace: this.#trace,
         random: Math.random,
+        endOfTurn: (task) => void setImmediate(task),
         listeners: {
           onChange: () => this.#onChange(),
           onCluster: (clusterId) => this.#onCluster(clusterId),

@@ -67,6 +67,11 @@ export interface ReplicaPorts {
   readonly transport: Transport;
   readonly trace: Trace;
   readonly random: Random;
+  /**
+   * Calls `task` when all that came in together has been handed over: requests that arrive in one turn then share a slot,
+   * or a read round, where the first would else set out alone.
+   */
+  readonly endOfTurn: (task: () => void) => void;
   readonly listeners?: ReplicaListeners;
 }
 

@@ -73,6 +73,8 @@ export class Replica implements ReplicaApi, TransportHandler {
   private readonly traffic: PeerTraffic;
   private wallMs = 0;
   private draining = false;
+  /** The end of this turn is awaited: what it brought is drained then. */
+  private turnEnds = false;
   private wasLeading = false;
   private knownLeader: ReplicaId = 0;
   private rollbackReported = false;
@@ -221,8 +223,15 @@ export class Replica implements ReplicaApi, TransportHandler {
 
   request(sink: ReplySink, requestId: number, request: Request): void {
     this.router.request(sink, requestId, request, false);
-    this.drain();
+    if (this.turnEnds) return;
+    this.turnEnds = true;
+    this.ports.endOfTurn(this.endTurn);
   }
+
+  private readonly endTurn = (): void => {
+    this.turnEnds = false;
+    this.drain();
+  };
 
   forgetSink(sink: ReplySink): void {
     this.router.forgetSink(sink);

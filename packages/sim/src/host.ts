@@ -284,6 +284,7 @@ export class Host implements Station {
       },
       trace: { event: (level, name, fields) => this.onTrace(level, name, fields) },
       random: this.random.fork(`life ${this.life}`).next,
+      endOfTurn: (task) => this.after(0, task),
       listeners: {
         onCluster: (clusterId) => opened.setClusterId(clusterId),
         onFailure: (failure) => {

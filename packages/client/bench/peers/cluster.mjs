@@ -7,6 +7,9 @@ import { waitFor } from './waiting.mjs';
 
 const START_LIMIT_MS = 60_000;
 const PROBE_MS = 5;
+/** Of /proc/PID/stat, after the name. */
+const USER_TIME = 11;
+const TICKS_A_SECOND = 100;
 const STOP_LIMIT_MS = 20_000;
 let clusters = 0;
 
@@ -91,6 +94,16 @@ export class Cluster {
     return this.members.map(({ child }) => {
       const [, kib] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8')) ?? [];
       return Math.round(Number(kib) / 1024);
+    });
+  }
+
+  /** Processor time of each member since it was started, microseconds. */
+  processorUs() {
+    return this.members.map(({ child }) => {
+      const stat = readFileSync(`/proc/${child.pid}/stat`, 'utf8');
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      const [userTicks, systemTicks] = fields.slice(USER_TIME, USER_TIME + 2).map(Number);
+      return ((userTicks + systemTicks) * 1e6) / TICKS_A_SECOND;
     });
   }
 

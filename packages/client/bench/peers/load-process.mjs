@@ -90,6 +90,7 @@ const commands = {
     const { user, system: kernel } = process.cpuUsage(cpu);
     return {
       rate: ended / seconds,
+      count: ended,
       p50Ms: latencies.percentile(50) / 1000,
       p99Ms: latencies.percentile(99) / 1000,
       maxMs: latencies.max / 1000,

@@ -7,6 +7,8 @@ import { describeMachine } from './machine.mjs';
 import { parseOptions, USAGE, UsageError } from './options.mjs';
 import { kill } from './parts/kill.mjs';
 import { neutral } from './parts/neutral.mjs';
+import { processor } from './parts/processor.mjs';
+import { replicas } from './parts/replicas.mjs';
 import { size } from './parts/size.mjs';
 import { throughput } from './parts/throughput.mjs';
 import { machineLines, report } from './report.mjs';
@@ -75,6 +77,8 @@ class Run {
     const { parts } = this.options;
     if (parts.some((part) => THROUGHPUT_PARTS.includes(part))) await throughput(this);
     if (parts.includes('neutral')) await neutral(this);
+    if (parts.includes('replicas')) await replicas(this);
+    if (parts.includes('processor')) await processor(this);
     if (parts.includes('kill')) await kill(this);
     if (parts.includes('size')) await size(this);
     this.machine.loadAfter = os.loadavg()[0];

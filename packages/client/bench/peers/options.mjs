@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 import { SYSTEMS } from './systems/index.mjs';
 
-export const PARTS = ['put', 'get', 'stale', 'values', 'kill', 'size', 'neutral'];
+export const PARTS = ['put', 'get', 'stale', 'values', 'replicas', 'processor', 'kill', 'size', 'neutral'];
 const NAMES = SYSTEMS.map(({ name }) => name);
 
 export const USAGE = `npm run bench:peers -- [options]

@@ -6,6 +6,7 @@ export const etcd = {
   client: 'etcd3',
   synced: 'every acknowledged write, on a majority',
   size: 3,
+  anySize: true,
   portsEach: 2,
   missing: () => (programPath('etcd') ? [] : ['no etcd on PATH (Debian: etcd-server)']),
   version: async (scratch) =>
