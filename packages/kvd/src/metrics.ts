@@ -34,7 +34,7 @@ const ROLES = ['leader', 'follower', 'candidate', 'learner', 'witness', 'foundin
 const MEMBER_ROLES: readonly MemberRole[] = ['voter', 'learner', 'witness'];
 const WRITE_BUCKETS_SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2];
 const NANOSECONDS = 1e9;
-const LOOP_DELAY_RESOLUTION_MS = 20;
+const LOOP_DELAY_RESOLUTION_MS = 100;
 
 export class Metrics {
   readonly #registry = new Registry();
