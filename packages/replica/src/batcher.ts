@@ -11,6 +11,8 @@ import type { Pending } from './pending.js';
 interface Proposed {
   readonly count: number;
   readonly requests: readonly Pending[];
+  /** Of the present leadership: it will be chosen, and soon. */
+  isUnderWay: boolean;
 }
 
 export interface BatcherLimits {
@@ -26,8 +28,8 @@ export class Batcher {
   private head = 0;
   private readonly proposed = new Map<Slot, Proposed>();
   private count = 0;
-  /** Commands that were proposed and not applied. */
-  private commandsInFlight = 0;
+  /** Commands that were proposed in this leadership and are not applied. */
+  private underWay = 0;
 
   constructor(
     /** Random, drawn once a life: tells our batches from those of any other replica or life. */
@@ -54,7 +56,7 @@ export class Batcher {
    * some twenty commands, so what comes in dribs and drabs waits for more, or for the end of a slot.
    */
   get isWorthASlot(): boolean {
-    return this.waiting >= this.commandsInFlight;
+    return this.waiting >= this.underWay;
   }
 
   add(pending: Pending, command: Uint8Array): void {
@@ -88,8 +90,8 @@ export class Batcher {
 
   onProposed(slot: Slot, requests: readonly Pending[]): void {
     for (const pending of requests) pending.entered = true;
-    this.commandsInFlight += requests.length;
-    this.proposed.set(slot, { count: this.count, requests });
+    this.underWay += requests.length;
+    this.proposed.set(slot, { count: this.count, requests, isUnderWay: true });
   }
 
   /**
@@ -99,7 +101,7 @@ export class Batcher {
     const proposed = this.proposed.get(entry.slot);
     if (!proposed) return [];
     this.proposed.delete(entry.slot);
-    this.commandsInFlight -= proposed.requests.length;
+    this.end(proposed);
     if (!this.isOurs(entry.value, proposed.count)) return proposed.requests;
     for (const [i, pending] of proposed.requests.entries()) {
       pending.reply({ type: 'result', result: results[i] as CommandResult });
@@ -110,21 +112,30 @@ export class Batcher {
   /** Slots through `slot` came with a snapshot: what became of our batches there is not known. */
   takeSkipped(slot: Slot): Pending[] {
     const skipped: Pending[] = [];
-    for (const [at, { requests }] of this.proposed) {
+    for (const [at, proposed] of this.proposed) {
       if (at > slot) continue;
       this.proposed.delete(at);
-      this.commandsInFlight -= requests.length;
-      skipped.push(...requests);
+      this.end(proposed);
+      skipped.push(...proposed.requests);
     }
     return skipped;
   }
 
-  /** No longer leading: what never entered a slot can go elsewhere. */
+  /**
+   * No longer leading: what never entered a slot can go elsewhere. What did may have been lost on the way, and its slot stay
+   * empty until somebody proposes there: nothing may wait for it.
+   */
   takeQueue(): Pending[] {
+    for (const proposed of this.proposed.values()) this.end(proposed);
     const rest = this.queue.slice(this.head).filter((pending) => !pending.answered);
     this.compact();
     this.queuedBytes = 0;
     return rest;
+  }
+
+  private end(proposed: Proposed): void {
+    if (proposed.isUnderWay) this.underWay -= proposed.requests.length;
+    proposed.isUnderWay = false;
   }
 
   private compact(): void {

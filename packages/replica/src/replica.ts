@@ -238,7 +238,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   }
 
   watch(sink: WatchSink, watchId: number, request: WatchRequest): void {
-    const refusal = this.refusal() ?? this.witnessRefusal;
+    const refusal = this.refusal() ?? this.stateRefusal;
     if (refusal === null) this.watches.open(sink, watchId, request);
     else sink.tell(watchId, { type: 'ended', ...refusal, resumeRevision: request.fromRevision });
   }
@@ -444,8 +444,14 @@ export class Replica implements ReplicaApi, TransportHandler {
     return null;
   }
 
-  private get witnessRefusal(): Refusal | null {
-    return this.options.witness ? { code: 'KVD_UNAVAILABLE', message: 'a witness keeps no state' } : null;
+  /**
+   * Why nothing can be read from the state of this replica, however old it may be. Whoever knows no configuration may never
+   * come to know one (a founder that was removed while it was away): a watcher would wait here for ever.
+   */
+  private get stateRefusal(): Refusal | null {
+    const refused = (message: string): Refusal => ({ code: 'KVD_UNAVAILABLE', message });
+    if (this.options.witness) return refused('a witness keeps no state');
+    return this.node.history.founded ? null : refused('this replica knows of no cluster yet');
   }
 
   /** A command of the leader's own. `done`: its fate is known, or its time is over. */
@@ -463,7 +469,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   }
 
   private readStale(pending: Pending): void {
-    const refusal = this.witnessRefusal;
+    const refusal = this.stateRefusal;
     if (refusal) pending.fail(refusal.code, refusal.message);
     else if (this.roles.down.has('learner'))
       pending.fail('KVD_UNAVAILABLE', 'the learner of this replica is down');

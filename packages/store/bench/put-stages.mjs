@@ -32,7 +32,8 @@ const directory = mkdtempSync(path.join(tmpdir(), 'kvd-put-stages-'));
 const incarnation = 'ab'.repeat(16);
 const ballot = { counter: 1, replicaId: 1, incarnation };
 const random = randomBytes(1 << 20);
-const call = (start) => new Promise((resolve, reject) => start((error, result) => (error ? reject(error) : resolve(result))));
+const call = (start) =>
+  new Promise((resolve, reject) => start((error, result) => (error ? reject(error) : resolve(result))));
 
 /** CPU (all threads) and time on the clock of a stage, in microseconds. */
 class Stage {
@@ -63,13 +64,20 @@ try {
   };
   const opening = next([encodeCommand({ type: 'open-session' })]);
   const [{ session }] = applyAll(opening);
-  await call((done) => log.write({ entries: [{ slot, ballot, value: opening, chosen: true }], promised: ballot }, done));
+  await call((done) =>
+    log.write({ entries: [{ slot, ballot, value: opening, chosen: true }], promised: ballot }, done),
+  );
   const step = async (count, key) => {
     const commands = Array.from({ length: count }, () => {
       sequence += 1;
       const at = (sequence * 131) % (random.length - valueBytes);
       const origin = { session, sequence, lowestUnanswered: Math.max(1, sequence - count) };
-      return encodeCommand({ type: 'put', origin, key: Buffer.from(`key${key()}`), value: random.subarray(at, at + valueBytes) });
+      return encodeCommand({
+        type: 'put',
+        origin,
+        key: Buffer.from(`key${key()}`),
+        value: random.subarray(at, at + valueBytes),
+      });
     });
     const value = next(commands);
     const entry = { slot, ballot, value, chosen: false };
@@ -89,13 +97,21 @@ try {
   for (const stage of Object.values(stages)) Object.assign(stage, new Stage());
   const whole = new Stage();
   await whole.run(async () => {
-    for (let done = 0; done < puts; done += batchPuts) await step(batchPuts, () => Math.floor(Math.random() * keys));
+    for (let done = 0; done < puts; done += batchPuts)
+      await step(batchPuts, () => Math.floor(Math.random() * keys));
     // What LevelDB does in the background after the last of them belongs to them too.
     await call((done) => state.openDurable(done)).then((snapshot) => snapshot.close());
   });
-  console.log(`${puts} puts of ${valueBytes} B on ${keys} keys, ${batchPuts} a batch, flushes of ${flushKeys} keys`);
-  for (const [name, { cpu, clock }] of [...Object.entries(stages), ['all, with the making of the commands', whole]]) {
-    console.log(`${name.padEnd(38)} ${(cpu / puts).toFixed(2).padStart(8)} us CPU a put ${(clock / puts).toFixed(2).padStart(8)} us on the clock`);
+  console.log(
+    `${puts} puts of ${valueBytes} B on ${keys} keys, ${batchPuts} a batch, flushes of ${flushKeys} keys`,
+  );
+  for (const [name, { cpu, clock }] of [
+    ...Object.entries(stages),
+    ['all, with the making of the commands', whole],
+  ]) {
+    console.log(
+      `${name.padEnd(38)} ${(cpu / puts).toFixed(2).padStart(8)} us CPU a put ${(clock / puts).toFixed(2).padStart(8)} us on the clock`,
+    );
   }
 } finally {
   await opened.close();

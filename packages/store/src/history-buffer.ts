@@ -25,7 +25,6 @@ export class HistoryLayer {
   versionCount = 0;
 }
 
-
 export class HistoryBuffer {
   active = new HistoryLayer();
   frozen: HistoryLayer | null = null;

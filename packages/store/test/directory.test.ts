@@ -422,6 +422,9 @@ class FailingOnce implements OrderedStore {
     if (failure === null) this.inner.batch(ops, done);
     else this.inner.defer(() => done(failure, undefined));
   }
+  batchOf(pages: Iterable<readonly StoreOp[]>, done: Done<void>): void {
+    this.batch([...pages].flat(), done);
+  }
 }
 
 test('a log whose write failed is verified by a child process, and goes on', async (t) => {

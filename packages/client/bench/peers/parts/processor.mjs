@@ -38,7 +38,13 @@ async function measure(run, cluster) {
   for (let round = 0; round < rounds; round++) {
     for (const { kind, inFlight } of LOADS.filter((load) => load.kind === 'put' || loader.reads[load.kind])) {
       const before = cluster.processorUs();
-      const { count } = await loader.measure({ kind, inFlight, seconds, keys: KEYS, valueBytes: VALUE_BYTES });
+      const { count } = await loader.measure({
+        kind,
+        inFlight,
+        seconds,
+        keys: KEYS,
+        valueBytes: VALUE_BYTES,
+      });
       const used = cluster.processorUs().map((us, i) => (us - before[i]) / count);
       for (const [i, value] of used.entries()) {
         const who = cluster.members[i] === leader || system.size === 1 ? 'leader' : 'other';

@@ -1,0 +1,69 @@
+/**
+ * A guard against getting slower: what a put costs, in messages, frames, bytes, syncs and records written, on three
+ * replicas with the settings of a daemon. Counted, not timed, so it does not depend on the machine. Whoever makes it
+ * cheaper lowers the figures here; who makes it dearer says why.
+ */
+import { type KvdOptions, parseCommandLine } from '@kvd/kvd';
+import { test } from 'tap';
+import { CountedCluster, type Counts } from './support/counted-cluster.js';
+
+const COMMANDS = 4_000;
+/** Of all three replicas, for 1,000 puts of 100 B. */
+const PER_1000: Record<number, Counts> = {
+  1: {
+    messages: 4_534,
+    frames: 4_267,
+    frameBytes: 474_569,
+    logSyncs: 3_000,
+    logRecords: 9_000,
+    logBytes: 930_000,
+    stateSyncs: 120,
+    stateRecords: 6_612,
+    stateBytes: 1_229_723,
+  },
+  64: {
+    messages: 71,
+    frames: 67,
+    frameBytes: 264_927,
+    logSyncs: 47,
+    logRecords: 142,
+    logBytes: 401_129,
+    stateSyncs: 2,
+    stateRecords: 7_193,
+    stateBytes: 1_419_094,
+  },
+  1024: {
+    messages: 4,
+    frames: 4,
+    frameBytes: 262_166,
+    logSyncs: 3,
+    logRecords: 10,
+    logBytes: 393_539,
+    stateSyncs: 1,
+    stateRecords: 3_029,
+    stateBytes: 667_647,
+  },
+};
+/** What may be added without a word. */
+const SLACK = 1.02;
+
+async function defaults(): Promise<KvdOptions> {
+  const argv = ['--id', '1', '--peers', '1=127.0.0.1:1', '--data', 'unused'];
+  const parsed = await parseCommandLine(argv, {}, '0.0.0');
+  if (parsed.type !== 'run') throw new Error('there are no defaults');
+  return parsed.options;
+}
+
+for (const [inFlight, allowed] of Object.entries(PER_1000)) {
+  test(`1,000 puts at ${inFlight} in flight cost no more messages, bytes, syncs and records than they did`, async (t) => {
+    const cluster = await CountedCluster.start(await defaults());
+    const load = { keys: 2_000, valueBytes: 100, inFlight: Number(inFlight) };
+    cluster.put({ ...load, commands: COMMANDS });
+    const counts = cluster.put({ ...load, commands: COMMANDS });
+    for (const [name, count] of Object.entries(counts)) {
+      const cost = Math.round((1000 * count) / COMMANDS);
+      const most = Math.ceil(allowed[name as keyof Counts] * SLACK);
+      t.ok(cost <= most, `${name}: ${cost}, at most ${most}`);
+    }
+  });
+}
