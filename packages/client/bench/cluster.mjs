@@ -57,6 +57,16 @@ export class Cluster {
     });
   }
 
+  /** Processor time of each replica since it was started, us. */
+  processorUs() {
+    return this.replicas.map(({ pid }) => {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      // User and system time, in hundredths of a second.
+      return (Number(fields[11]) + Number(fields[12])) * 10_000;
+    });
+  }
+
   stop() {
     for (const replica of this.replicas) replica.kill('SIGKILL');
     rmSync(this.directory, { recursive: true, force: true });
