@@ -10,8 +10,8 @@ const MEMORY_MS = 2_000;
 /** How long a stall of the event loop is remembered. */
 const STALL_MEMORY_MS = 1_000;
 /** How often the event loop is looked at. */
-const LOOK_MS = 50;
-const LOOKS_PER_TELLING = 4;
+const LOOK_MS = 20;
+const LOOKS_PER_TELLING = 10;
 
 /**
  * The arithmetic, with the time as it is told.
