@@ -111,7 +111,7 @@ export class Host implements Station {
   }
 
   get isDiskLost(): boolean {
-    this.loss.forgetIfRepaired(this.life, this.state?.durableThrough ?? 0);
+    this.noteRepaired();
     return this.loss.isOf(this.identity);
   }
 
@@ -392,8 +392,14 @@ export class Host implements Station {
     this.ended();
   }
 
+  /** Only a process that is up has verified what it started with; while there is none the disk is as it was left. */
+  private noteRepaired(): void {
+    if (this.isUp && this.state !== null)
+      this.loss.forgetIfRepaired(this.life, this.state.durableThrough);
+  }
+
   private ended(): void {
-    this.loss.forgetIfRepaired(this.life, this.state?.durableThrough ?? 0);
+    this.noteRepaired();
     this.phase = 'down';
     this.life += 1;
     this.replica = null;
