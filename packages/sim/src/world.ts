@@ -140,6 +140,7 @@ export class World {
     for (const client of this.clients) client.start();
     this.faults.schedule();
     if (plan.readmit === 'manual') this.operator.readmitLost();
+    this.operator.returnRemoved();
     clock.at(plan.calmMs + plan.graceMs, () => this.probe());
     clock.after(BOUNDS_EVERY_MS, () => this.watchBounds());
     while (this.runUntilUnsettled()) {

@@ -72,6 +72,16 @@ export class Operator {
     world.clock.after(world.plan.electionTimeoutMs * 2, () => this.readmitLost());
   }
 
+  /** Who was told that it was removed just when it was added again has stopped for good, and is a member: with a new disk. */
+  returnRemoved(): void {
+    const { votes, hosts, clock, plan } = this.world;
+    for (const { replicaId, incarnation } of votes.chain.latest?.configuration.members ?? []) {
+      const host = hosts[replicaId - 1];
+      if (host?.isRemoved === true && host.identity?.incarnation === incarnation) this.start(host);
+    }
+    clock.after(plan.electionTimeoutMs * 2, () => this.returnRemoved());
+  }
+
   /** It is a member, and is there with another disk than the one that is. */
   private hasOtherDisk(id: ReplicaId): boolean {
     const { votes, hosts } = this.world;
