@@ -2,7 +2,8 @@
  * The write-back layer (DESIGN 5): what was applied and is not on disk yet, and a bounded cache of what is. Reads look
  * in the active layer, the frozen one, the cache, and only then ask the disk.
  */
-import { type KvRecord } from './kv-record.js';
+import type { KvRecord } from './kv-record.js';
+import { RecordCache } from './record-cache.js';
 
 /** Keys as text (bytes.ts) and their records; null: deleted. */
 export type Layer = Map<string, KvRecord | null>;
@@ -58,42 +59,5 @@ export class WriteBack {
   /** Newest first. */
   layers(): Layer[] {
     return this.frozen === null ? [this.active] : [this.active, this.frozen];
-  }
-}
-
-/** Of a cached key besides its bytes. */
-const OVERHEAD_BYTES = 100;
-
-/**
- * Least recently used, roughly: two generations, of which the older is dropped whole when the younger is full. A hit
- * costs no bookkeeping but a move out of the older one.
- */
-class RecordCache {
-  private readonly halfBytes: number;
-  private young: Layer = new Map();
-  private old: Layer = new Map();
-  private youngBytes = 0;
-
-  constructor(bytesMax: number) {
-    this.halfBytes = bytesMax / 2;
-  }
-
-  get(key: string): KvRecord | null | undefined {
-    const record = this.young.get(key);
-    if (record !== undefined) return record;
-    const older = this.old.get(key);
-    if (older !== undefined) this.set(key, older);
-    return older;
-  }
-
-  set(key: string, record: KvRecord | null): void {
-    const before = this.young.get(key);
-    if (before === undefined) this.youngBytes += OVERHEAD_BYTES + key.length;
-    this.youngBytes += (record?.length ?? 0) - (before?.length ?? 0);
-    this.young.set(key, record);
-    if (this.youngBytes < this.halfBytes) return;
-    this.old = this.young;
-    this.young = new Map();
-    this.youngBytes = 0;
   }
 }
