@@ -44,8 +44,6 @@ const NONE: Counts = {
 };
 
 const REPLICAS = [1, 2, 3] as const;
-/** About a round trip and a sync of a LAN: a tick of 20 ms is 20 turns. */
-const TURNS_PER_TICK = 20;
 const TURNS_MAX = 1_000_000;
 const TIMEOUT_MS = 60_000;
 const WALL_MS = 1_700_000_000_000;
@@ -80,8 +78,11 @@ export class CountedCluster {
   private session = 0;
   private sequence = 0;
 
+  /** A turn is about a millisecond: a round trip and a sync of a LAN. */
+  private constructor(private readonly tickTurns: number) {}
+
   static async start(options: KvdOptions): Promise<CountedCluster> {
-    const cluster = new CountedCluster();
+    const cluster = new CountedCluster(options.tickMs);
     for (const id of REPLICAS) cluster.members.push(await cluster.open(id, options));
     cluster.connect();
     cluster.turnUntil(() => cluster.leader !== undefined);
@@ -242,7 +243,7 @@ export class CountedCluster {
       const receiver = this.members.find(({ identity }) => identity.replicaId === to);
       receiver?.replica.onPeerFrame(sender.identity, bytes);
     }
-    if (this.turns % TURNS_PER_TICK === 0)
+    if (this.turns % this.tickTurns === 0)
       for (const { replica } of this.members) replica.tick(WALL_MS + this.turns);
     while (this.ends.length > 0) {
       const { ends } = this;

@@ -51,8 +51,18 @@ export class Cluster {
 
   /** Resident memory of each replica, MiB. */
   memory() {
+    return this.#statusMiB('VmRSS');
+  }
+
+  /** Of that its own: without what it only maps, which are files that it reads (LevelDB's tables, its own program). */
+  ownMemory() {
+    return this.#statusMiB('RssAnon');
+  }
+
+  #statusMiB(field) {
     return this.replicas.map(({ pid }) => {
-      const [, kib] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+      const [, kib] =
+        new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
       return Math.round(Number(kib) / 1024);
     });
   }

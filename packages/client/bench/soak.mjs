@@ -37,15 +37,16 @@ try {
     }
     if (passedMs() - sampledMs >= SAMPLE_MS) {
       sampledMs = passedMs();
-      samples.push({ ms: sampledMs, mib: cluster.memory() });
+      samples.push({ ms: sampledMs, all: cluster.memory(), own: cluster.ownMemory() });
     }
     if (passedMs() - printedMs >= LINE_MS) {
       const since = samples.filter(({ ms }) => ms > printedMs);
       printedMs = passedMs();
-      const medians = cluster.replicas.map((_, i) => median(since.map(({ mib }) => mib[i])));
+      const medians = (what) =>
+        cluster.replicas.map((_, i) => median(since.map((sample) => sample[what][i]))).join(', ');
       const done = asked.toLocaleString('en');
       console.log(
-        `${(printedMs / 60_000).toFixed(0)} min: ${medians.join(', ')} MiB; ${done} operations, ${failed} failed`,
+        `${(printedMs / 60_000).toFixed(0)} min: ${medians('all')} MiB, without mapped files ${medians('own')}; ${done} operations, ${failed} failed`,
       );
     }
     await sleep(BURST_MS);

@@ -102,7 +102,7 @@ class RunningDaemon implements Daemon {
       this.#end = resolve;
     });
     this.#mesh = this.#createMesh();
-    this.#slowness = new SlownessMeter((slowMs) => {
+    this.#slowness = new SlownessMeter(options.tickMs, (slowMs) => {
       this.#replica.slowMs = slowMs;
     });
     this.#replica = this.#createReplica(options);
@@ -158,7 +158,10 @@ class RunningDaemon implements Daemon {
       throw listenError(error, where);
     }
     // One tick per firing: after a stall of the process time goes on from here, it is not caught up with.
-    this.#ticker = setInterval(() => this.#replica.tick(Date.now()), tickMs);
+    this.#ticker = setInterval(() => {
+      this.#slowness.look();
+      this.#replica.tick(Date.now());
+    }, tickMs);
     this.#scrub();
   }
 
@@ -382,7 +385,6 @@ class RunningDaemon implements Daemon {
   async #takeApart(): Promise<void> {
     this.#chaos.stop();
     this.#guard.stop();
-    this.#slowness.stop();
     await within(HAND_OVER_MS, new Promise<void>((resolve) => this.#replica.stop(resolve)));
     if (this.#ticker !== null) clearInterval(this.#ticker);
     this.#requester.close();

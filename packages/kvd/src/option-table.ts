@@ -115,8 +115,12 @@ export const OPTION_TABLE = {
   ),
   witness: onOrOff('it votes, but keeps no keys and never leads; counts when its directory is formatted'),
   data: parsed('data directory', 'the path of a directory', nonEmpty),
-  'tick-ms': integer('length of a tick', 1, 1_000, 20),
-  'heartbeat-ms': integer('how often a leader says that it is there', 1, 60_000, 60),
+  'tick-ms': integer('length of a tick; by default half of heartbeat-ms, at most 50', 1, 1_000),
+  'heartbeat-ms': integer(
+    'how often a leader says that it is there; by default a quarter of election-timeout-ms, at most 100',
+    1,
+    60_000,
+  ),
   'election-timeout-ms': integer('silence of the leader after which another stands', 10, 600_000, 400),
   'slow-leader-ms': integer(
     'how long a leader is much slower than the others before it hands over; 0: it never does',

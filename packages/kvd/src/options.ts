@@ -72,6 +72,9 @@ interface Found {
 type Values = { [N in OptionName]?: OptionValue<N> };
 
 const CONFIG_BYTES_MAX = 1024 * 1024;
+/** Defaults, where the times that they have to fit into are not shorter. Every tick of an idle replica is a wake-up. */
+const HEARTBEAT_MS = 100;
+const TICK_MS = 50;
 
 /**
  * @param argv without node and script
@@ -215,6 +218,8 @@ function toOptions(values: Values): KvdOptions {
   const { peers = null, listen = null } = values;
   const id = required(values, 'id');
   const address = addressOf(values, id);
+  const electionTimeoutMs = required(values, 'election-timeout-ms');
+  const heartbeatMs = values['heartbeat-ms'] ?? partOf(electionTimeoutMs, 4, HEARTBEAT_MS);
   const options: KvdOptions = {
     id,
     peers,
@@ -224,9 +229,9 @@ function toOptions(values: Values): KvdOptions {
     dial: values.dial ?? [],
     witness: witnessOf(values, id),
     dataDirectory: required(values, 'data'),
-    tickMs: required(values, 'tick-ms'),
-    electionTimeoutMs: required(values, 'election-timeout-ms'),
-    heartbeatMs: required(values, 'heartbeat-ms'),
+    tickMs: values['tick-ms'] ?? partOf(heartbeatMs, 2, TICK_MS),
+    electionTimeoutMs,
+    heartbeatMs,
     readmit: required(values, 'readmit'),
     slowLeaderMs: required(values, 'slow-leader-ms'),
     acceptQuorum: values['accept-quorum'] ?? 0,
@@ -246,6 +251,11 @@ function toOptions(values: Values): KvdOptions {
   };
   checkTogether(options);
   return options;
+}
+
+/** Whoever shortens one time is not to be told to shorten the next one too. */
+function partOf(ms: number, parts: number, msMax: number): number {
+  return Math.max(1, Math.min(msMax, Math.floor(ms / parts)));
 }
 
 function required<N extends OptionName>(values: Values, name: N): NonNullable<Values[N]> {

@@ -9,9 +9,9 @@ import { performance } from 'node:perf_hooks';
 const MEMORY_MS = 2_000;
 /** How long a stall of the event loop is remembered. */
 const STALL_MEMORY_MS = 1_000;
-/** How often the event loop is looked at. */
-const LOOK_MS = 20;
-const LOOKS_PER_TELLING = 10;
+/** Timers are a little late all the time; that is no stall. */
+const STALL_MIN_MS = 1;
+const TELL_MS = 200;
 
 /**
  * The arithmetic, with the time as it is told.
@@ -28,7 +28,11 @@ export class Slowness {
   #lookedAtMs: number;
   #stalls: { readonly atMs: number; readonly ms: number }[] = [];
 
-  constructor(nowMs: number) {
+  constructor(
+    nowMs: number,
+    /** How often the event loop is looked at. */
+    readonly lookMs: number,
+  ) {
     this.#averagedAtMs = nowMs;
     this.#lookedAtMs = nowMs;
   }
@@ -47,12 +51,14 @@ export class Slowness {
     this.#beganAtMs = null;
   }
 
-  /** To be called every LOOK_MS: what it is called later than that, the event loop stood still. */
+  /** To be called every `lookMs`: what it is called later than that, the event loop stood still. */
   look(nowMs: number): void {
-    const ms = nowMs - this.#lookedAtMs - LOOK_MS;
+    const ms = nowMs - this.#lookedAtMs - this.lookMs;
     this.#lookedAtMs = nowMs;
-    this.#stalls = this.#stalls.filter(({ atMs }) => nowMs - atMs < STALL_MEMORY_MS);
-    if (ms > 0) this.#stalls.push({ atMs: nowMs, ms });
+    const [oldest] = this.#stalls;
+    if (oldest !== undefined && nowMs - oldest.atMs >= STALL_MEMORY_MS)
+      this.#stalls = this.#stalls.filter(({ atMs }) => nowMs - atMs < STALL_MEMORY_MS);
+    if (ms >= STALL_MIN_MS) this.#stalls.push({ atMs: nowMs, ms });
   }
 
   /**
@@ -66,19 +72,28 @@ export class Slowness {
   }
 }
 
-/** Tells `tell` several times a second. Whoever wraps the log says when its writes begin and end. */
+/**
+ * Tells `tell` several times a second, when it is looked at: with the ticks of the daemon, for a timer of its own is a
+ * wake-up of its own. Whoever wraps the log says when its writes begin and end.
+ */
 export class SlownessMeter {
-  readonly #slowness = new Slowness(performance.now());
-  readonly #timer: NodeJS.Timeout;
+  readonly #slowness: Slowness;
+  readonly #looksPerTelling: number;
+  readonly #tell: (slowMs: number) => void;
   #looks = 0;
 
-  constructor(tell: (slowMs: number) => void) {
-    this.#timer = setInterval(() => {
-      const nowMs = performance.now();
-      this.#slowness.look(nowMs);
-      this.#looks += 1;
-      if (this.#looks % LOOKS_PER_TELLING === 0) tell(Math.round(this.#slowness.read(nowMs)));
-    }, LOOK_MS);
+  constructor(lookMs: number, tell: (slowMs: number) => void) {
+    this.#slowness = new Slowness(performance.now(), lookMs);
+    this.#looksPerTelling = Math.max(1, Math.round(TELL_MS / lookMs));
+    this.#tell = tell;
+  }
+
+  /** To be called every `lookMs`. */
+  look(): void {
+    const nowMs = performance.now();
+    this.#slowness.look(nowMs);
+    this.#looks += 1;
+    if (this.#looks % this.#looksPerTelling === 0) this.#tell(Math.round(this.#slowness.read(nowMs)));
   }
 
   writeBegan(): void {
@@ -87,9 +102,5 @@ export class SlownessMeter {
 
   writeEnded(): void {
     this.#slowness.writeEnded(performance.now());
-  }
-
-  stop(): void {
-    clearInterval(this.#timer);
   }
 }

@@ -112,9 +112,9 @@ test('defaults suit a LAN, and chaos is off', async (t) => {
     dial: [],
     witness: false,
     dataDirectory: 'data/replica-1',
-    tickMs: 20,
+    tickMs: 50,
     electionTimeoutMs: 400,
-    heartbeatMs: 60,
+    heartbeatMs: 100,
     slowLeaderMs: 5_000,
     readmit: 'auto',
     acceptQuorum: 0,
@@ -153,7 +153,9 @@ test('every option works as flag, as environment variable and in a file, in that
     'a flag goes before the environment',
   );
   t.equal((await parse(REQUIRED, env)).alpha, 111, 'the file goes before the default');
-  t.equal((await parse(REQUIRED, { KVD_TICK_MS: '' })).tickMs, 20, 'an empty variable is none');
+  t.equal((await parse(REQUIRED, { KVD_TICK_MS: '' })).tickMs, 50, 'an empty variable is none');
+  const { heartbeatMs, tickMs } = await parse([...REQUIRED, '--election-timeout-ms', '200']);
+  t.strictSame([heartbeatMs, tickMs], [50, 25], 'shorter times for a shorter election timeout');
   t.equal(
     (await parse(REQUIRED, { KVD_PORT: 'tcp://10.0.0.1:1', KVD_SERVICE_HOST: 'x' })).id,
     1,
@@ -289,7 +291,11 @@ test('what is wrong is said, with what is allowed and where it was found', async
     [[...REQUIRED, '--no-alpha'], {}, /Unknown argument: no-alpha/],
     [[...REQUIRED, 'extra'], {}, /Unknown argument: extra/],
     [[...REQUIRED, '--listen'], {}, /Not enough arguments following: listen/],
-    [[...REQUIRED, '--heartbeat-ms', '10'], {}, /--tick-ms \(20\) must not be above --heartbeat-ms \(10\)/],
+    [
+      [...REQUIRED, '--heartbeat-ms', '10', '--tick-ms', '20'],
+      {},
+      /--tick-ms \(20\) must not be above --heartbeat-ms \(10\)/,
+    ],
     [
       [...REQUIRED, '--heartbeat-ms', '400'],
       {},

@@ -4,7 +4,7 @@ import { Slowness, SlownessMeter } from '../src/slowness.js';
 /** A replica that writes for `writeMs`, rests for `restMs`, and so on, looked at in time. */
 class Writer {
   nowMs = 0;
-  readonly slowness = new Slowness(0);
+  readonly slowness = new Slowness(0, 20);
   #lookMs = 20;
 
   pass(ms: number): void {
@@ -89,8 +89,9 @@ test('an event loop that stands still shows for a second', (t) => {
 
 test('the meter tells of a stall and of a write under way', async (t) => {
   const told: number[] = [];
-  const meter = new SlownessMeter((slowMs) => told.push(slowMs));
-  t.teardown(() => meter.stop());
+  const meter = new SlownessMeter(20, (slowMs) => told.push(slowMs));
+  const ticker = setInterval(() => meter.look(), 20);
+  t.teardown(() => clearInterval(ticker));
   const toldOf = async (ms: number): Promise<void> => {
     while (!told.some((slowMs) => slowMs >= ms)) await new Promise((resolve) => setTimeout(resolve, 5));
   };

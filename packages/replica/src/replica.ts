@@ -340,6 +340,7 @@ export class Replica implements ReplicaApi, TransportHandler {
       default:
         this.keeper.onPeerMessage(from.replicaId, message);
         this.node.step({ type: 'message', from, marker, message });
+        if (message.type === 'heartbeat') this.membership.onHeartbeat();
     }
   }
 
@@ -369,6 +370,7 @@ export class Replica implements ReplicaApi, TransportHandler {
 
   private carryOut(ready: Ready): void {
     this.traffic.transmit(ready.send);
+    if (ready.send.some(({ message }) => message.type === 'heartbeat')) this.membership.onHeartbeat();
     if (ready.persist) this.driver.write(ready.persist, ready.sendAfterPersist);
     else this.traffic.transmit(ready.sendAfterPersist);
     this.keeper.push(ready.chosen);

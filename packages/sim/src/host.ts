@@ -394,8 +394,7 @@ export class Host implements Station {
 
   /** Only a process that is up has verified what it started with; while there is none the disk is as it was left. */
   private noteRepaired(): void {
-    if (this.isUp && this.state !== null)
-      this.loss.forgetIfRepaired(this.life, this.state.durableThrough);
+    if (this.isUp && this.state !== null) this.loss.forgetIfRepaired(this.life, this.state.durableThrough);
   }
 
   private ended(): void {

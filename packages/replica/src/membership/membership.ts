@@ -42,6 +42,7 @@ export class Membership {
   /** Nobody is dismissed by a leader that was not confirmed since it last looked. */
   private dismissalRound = 0;
   private notes = new Map<ReplicaId, string>();
+  private ticksSinceReport = 0;
 
   constructor(
     private readonly options: MembershipOptions,
@@ -72,7 +73,13 @@ export class Membership {
     this.wasNamed ||= host.known.some(({ configuration }) => memberOf(configuration, host.identity));
     this.standing.tick();
     this.lead();
-    if (this.ticks % options.reportTicks === 0) this.report();
+    this.ticksSinceReport += 1;
+    if (this.ticksSinceReport > options.reportTicks) this.report();
+  }
+
+  /** A heartbeat leaves, or its answer will: a report that is due goes with it, and wakes nobody by itself. */
+  onHeartbeat(): void {
+    if (this.ticksSinceReport >= this.options.reportTicks - 1) this.report();
   }
 
   onReport(from: Identity, report: Report): void {
@@ -139,11 +146,11 @@ export class Membership {
       if (this.standing.ledTicks > 0) this.retire();
       return;
     }
-    const reportIsDue = this.ticks % options.reportTicks === 0;
-    this.standing.lead(reportIsDue);
+    const isDue = this.ticks % options.reportTicks === 0;
+    this.standing.lead(isDue);
     this.guard.update(this.proposed?.configuration ?? null);
     this.updateDone();
-    if (!reportIsDue) return;
+    if (!isDue) return;
     if (host.confirmedRound > this.dismissalRound) this.dismiss();
     this.dismissalRound = host.confirmedRound;
     if (this.proposed !== null || !this.isDone || !host.canPropose) return;
@@ -324,6 +331,7 @@ export class Membership {
 
   private report(): void {
     const { host, neighbours, options } = this;
+    this.ticksSinceReport = 0;
     if (host.durableThrough < host.chosenThrough) host.persistMark();
     const leads = host.leader === host.identity.replicaId;
     const report: Report = {

@@ -32,10 +32,10 @@ export class Standing {
   }
 
   /** Every tick of an established leader. */
-  lead(reportIsDue: boolean): void {
+  lead(markIsDue: boolean): void {
     this.ledTicks += 1;
     this.reports.setTargets(this.host.chosenThrough);
-    if (reportIsDue) this.marks = [...this.marks.slice(1 - MARKS), this.host.chosenThrough];
+    if (markIsDue) this.marks = [...this.marks.slice(1 - MARKS), this.host.chosenThrough];
   }
 
   retire(): void {
