@@ -259,6 +259,7 @@ export class Replica implements ReplicaApi, TransportHandler {
 
   onPeerConnected(from: Identity, address: string, clusterId: ClusterId): void {
     this.neighbours.onConnected(from, address);
+    this.membership.onConnected(from);
     if (clusterId !== '') this.node.heardOfCluster();
     this.noticeNeighbours();
     this.changed();
@@ -531,6 +532,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   // Failures and the end
 
   private onStateTrouble(error: Error | null): void {
+    this.membership.onStateChanged();
     if (error) {
       this.node.killRole('proposer');
       // Who watches goes on at a replica whose state is right, from where it was.

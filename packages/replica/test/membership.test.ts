@@ -123,8 +123,13 @@ class Stage implements MembershipHost {
       witness = false,
     }: Partial<{ durable: Slot | null; hears: Identity[]; witness: boolean }> = {},
   ): void {
-    if (!this.neighbours.with(id)) this.neighbours.onConnected(id, addressOf(id.replicaId));
+    if (!this.neighbours.with(id)) this.connects(id);
     this.speaking.set(id.incarnation, { id, durable, hears, witness });
+  }
+
+  connects(id: Identity): void {
+    this.neighbours.onConnected(id, addressOf(id.replicaId));
+    this.membership.onConnected(id);
   }
 
   fallsSilent(id: Identity): void {
@@ -222,6 +227,27 @@ test('what was chosen when the leader first heard of it is the least that it has
   stage.speaks(identity(3, 1));
   stage.run(REPORT_TICKS);
   t.equal(stage.proposed.length, 1);
+  t.end();
+});
+
+test('what a stranger said before it was connected anew counts no more: its start may have cost it its state', (t) => {
+  const stage = new Stage(configurationOf([1, 2, 3]), 'manual');
+  stage.run(LONG);
+  stage.fallsSilent(identity(3));
+  stage.speaks(identity(3, 1));
+  stage.run(LONG);
+  stage.fallsSilent(identity(3, 1));
+  stage.connects(identity(3, 1));
+  const asked = stage.ask({ type: 'readmit', replicaId: 3 });
+  stage.run(REPORT_TICKS);
+  t.equal(stage.proposed.length, 0, 'it has not reported in this life');
+  t.match(asked.waitsFor, /has not reported yet/);
+  stage.speaks(identity(3, 1), { durable: 0 });
+  stage.run(REPORT_TICKS);
+  t.equal(stage.proposed.length, 0, 'its state is lost');
+  stage.speaks(identity(3, 1));
+  stage.run(REPORT_TICKS);
+  t.strictSame(stage.proposedMembers, ['1v', '2v', "3v'"]);
   t.end();
 });
 

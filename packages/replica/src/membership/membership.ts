@@ -90,6 +90,15 @@ export class Membership {
     if (this.host.isEstablished) reports.setTargets(this.host.chosenThrough);
   }
 
+  onConnected(from: Identity): void {
+    this.standing.reports.onConnected(from);
+  }
+
+  /** The state is lost or there again: the leader is not to rely on what was said before. */
+  onStateChanged(): void {
+    this.report();
+  }
+
   onDismissed({ slot, incarnation }: Dismissed): void {
     const { latest, identity, chosenThrough } = this.host;
     const isNamed = latest !== undefined && memberOf(latest.configuration, identity) !== undefined;

@@ -12,6 +12,8 @@ interface Heard {
   atTick: number;
   /** What this leader knew chosen when it first heard of it. Null: it does not lead, or is not established. */
   target: Slot | null;
+  /** It may be of a life that is over. */
+  isOld: boolean;
 }
 
 export class Reports {
@@ -33,9 +35,18 @@ export class Reports {
 
   on(identity: Identity, report: Report): void {
     const target = this.heard.get(identity.incarnation)?.target ?? null;
-    this.heard.set(identity.incarnation, { identity, report, atTick: this.nowTick, target });
+    this.heard.set(identity.incarnation, { identity, report, atTick: this.nowTick, target, isOld: false });
     this.sees(identity);
     for (const other of report.hears) this.sees(other);
+  }
+
+  /**
+   * A connection with it began: perhaps another life of it, which starts may have cost the state that the last one
+   * reported. It has to say anew how far its disk goes.
+   */
+  onConnected({ incarnation }: Identity): void {
+    const heard = this.heard.get(incarnation);
+    if (heard !== undefined) heard.isOld = true;
   }
 
   /** This incarnation is alive. */
@@ -47,10 +58,10 @@ export class Reports {
     return this.nowTick - (this.seen.get(incarnation) ?? Number.NEGATIVE_INFINITY);
   }
 
-  /** Its last report, if it is fresh. */
+  /** Its last report, if it is fresh and of its present life. */
   of(identity: Identity): Report | null {
     const heard = this.heard.get(identity.incarnation);
-    if (!heard || heard.identity.replicaId !== identity.replicaId) return null;
+    if (!heard || heard.isOld || heard.identity.replicaId !== identity.replicaId) return null;
     return this.nowTick - heard.atTick <= this.freshTicks ? heard.report : null;
   }
 

@@ -60,7 +60,7 @@ export class MembershipRules {
     const known = new Set(votingMembers(before.configuration).map(({ incarnation }) => incarnation));
     for (const member of votingMembers(now.configuration))
       if (!known.has(member.incarnation)) this.mustHaveCaughtUp(member, now);
-    if (hasWitness(now.configuration)) this.mustHoldWhatWitnessesCut(now);
+    if (hasWitness(now.configuration)) this.mustHoldWhatWitnessesCut(before, now);
   }
 
   /**
@@ -153,12 +153,19 @@ export class MembershipRules {
     );
   }
 
-  /** W3. */
-  private mustHoldWhatWitnessesCut({ slot, configuration }: ConfigurationAt): void {
+  /**
+   * W3, of those who were no data voters beside a witness before. Who was one bounded what was cut (W1); a state that it
+   * has lost since is a lost disk, of which the budget knows.
+   */
+  private mustHoldWhatWitnessesCut(before: ConfigurationAt, { slot, configuration }: ConfigurationAt): void {
     const { directories } = this.votes;
+    const bounded = hasWitness(before.configuration) ? dataVoters(before.configuration) : [];
+    const newcomers = dataVoters(configuration).filter(
+      ({ incarnation }) => !bounded.some((voter) => voter.incarnation === incarnation),
+    );
     for (const witness of configuration.members.filter(({ role }) => role === 'witness')) {
       const { cutThrough } = directories.of(witness);
-      for (const voter of dataVoters(configuration)) {
+      for (const voter of newcomers) {
         const held = this.contentThrough(voter);
         if (held >= cutThrough) continue;
         throw safety(
