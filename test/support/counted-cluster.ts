@@ -137,18 +137,12 @@ export class CountedCluster {
     const { identity, log, state } = opened;
     const replica = new Replica(
       {
+        ...options,
+        witness: false,
         founding: REPLICAS.map((peer) => ({ id: peer, address: addressOf(peer) })),
         newClusterId: 'c'.repeat(32),
         mayFound: true,
         address: addressOf(id),
-        alpha: options.alpha,
-        tickMs: options.tickMs,
-        electionTimeoutMs: options.electionTimeoutMs,
-        heartbeatMs: options.heartbeatMs,
-        inFlightSlots: options.inFlightSlots,
-        batchBytes: options.batchBytes,
-        batchCommands: options.batchCommands,
-        snapshotSlots: options.snapshotSlots,
       },
       {
         log,

@@ -64,10 +64,12 @@ const VERSION_PREFIX = String.fromCharCode(KIND_VERSION);
 const PUT = 1;
 const DELETE = 2;
 /** A record is closed by the event that reaches one of these. */
-const RECORD_EVENTS_MAX = 128;
-const RECORD_BYTES_MAX = 16 * 1024;
+export const RECORD_EVENTS_MAX = 128;
+export const RECORD_BYTES_MAX = 16 * 1024;
+const PART_FIELDS = 5;
 const EVENT_FIELDS = 3;
-const EVENT_BYTES = 16;
+/** An event takes about as many besides its key. */
+export const EVENT_BYTES = 16;
 
 const writer = new MsgpackWriter();
 
@@ -127,46 +129,27 @@ export function revisionKey(revision: number, index = 0): Buffer {
   return key;
 }
 
-/** What revisions did, as records of a bounded size. */
-export function* groupRevisions(revisions: readonly RevisionDone[]): Generator<readonly RevisionPart[]> {
-  let group: RevisionPart[] = [];
-  let events = 0;
-  let bytes = 0;
-  for (const { revision, note, events: all } of revisions) {
-    let index = 0;
-    for (let end = 1; end <= all.length; end += 1) {
-      events += 1;
-      bytes += (all[end - 1]?.key.length ?? 0) + EVENT_BYTES;
-      if (end < all.length && events < RECORD_EVENTS_MAX && bytes < RECORD_BYTES_MAX) continue;
-      group.push({ revision, note, index, more: end < all.length, events: all.slice(index, end) });
-      index = end;
-      if (events < RECORD_EVENTS_MAX && bytes < RECORD_BYTES_MAX) continue;
-      yield group;
-      group = [];
-      events = 0;
-      bytes = 0;
-    }
-  }
-  if (group.length > 0) yield group;
-}
-
-export function encodeRevisions(parts: readonly RevisionPart[]): Uint8Array {
+export function encodePart({ revision, note, index, more, events }: RevisionPart): Uint8Array {
   writer.begin();
-  writer.array(parts.length);
-  for (const part of parts) {
-    writer.array(5);
-    writer.uint(part.revision);
-    writeNote(writer, part.note);
-    writer.uint(part.index);
-    writer.bool(part.more);
-    writer.array(EVENT_FIELDS * part.events.length);
-    for (const { kind, key, before } of part.events) {
-      writer.uint(kind === 'put' ? PUT : DELETE);
-      writer.bin(keyBytes(key));
-      writer.uint(before);
-    }
+  writer.array(PART_FIELDS);
+  writer.uint(revision);
+  writeNote(writer, note);
+  writer.uint(index);
+  writer.bool(more);
+  writer.array(EVENT_FIELDS * events.length);
+  for (const { kind, key, before } of events) {
+    writer.uint(kind === 'put' ? PUT : DELETE);
+    writer.bin(keyBytes(key));
+    writer.uint(before);
   }
   return writer.finish();
+}
+
+/** The body of a record, of so many encoded parts one behind the other. */
+export function recordBody(parts: number, encoded: Uint8Array): Buffer {
+  writer.begin();
+  writer.array(parts);
+  return Buffer.concat([writer.finish(), encoded]);
 }
 
 /** The parts in a record, at least one. @throws StoreError damaged */
@@ -183,7 +166,7 @@ export function decodeRevisions(logical: Buffer, body: Buffer): RevisionPart[] {
 }
 
 function readPart(reader: MsgpackReader): RevisionPart {
-  reader.expectArray(5, 'part of a revision');
+  reader.expectArray(PART_FIELDS, 'part of a revision');
   const revision = reader.readUint('revision');
   const note = readNote(reader);
   const index = reader.readUint('index');

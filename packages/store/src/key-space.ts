@@ -87,8 +87,7 @@ export class KeySpace {
     if (before === null) this.keys += 1;
     else {
       this.hash.subtract(hashA(before), hashB(before));
-      const revision = modRevisionOf(before);
-      this.history.addVersion(key, { revision, superseded: this.revision, record: before });
+      this.history.addVersion(key, before, this.revision);
     }
     if (after === null) this.keys -= 1;
     else this.hash.add(hashA(after), hashB(after));

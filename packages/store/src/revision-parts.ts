@@ -20,13 +20,13 @@ export class RevisionParts {
   /** The last record that begins at or before the place. */
   private readonly first: RangeReader;
   private readonly rest: RangeReader;
-  private readonly memory: readonly RevisionPart[];
+  private readonly memory: readonly (() => readonly RevisionPart[])[];
 
   constructor(store: OrderedStore, generation: number, history: HistoryBuffer, start: HistoryPosition) {
     const split = stateKey(generation, revisionKey(start.revision, start.index + 1));
     this.first = store.range({ gte: stateKey(generation, revisionKey(0)), lt: split, reverse: true });
     this.rest = store.range({ gte: split, lt: stateKey(generation, Buffer.of(KIND_REVISION + 1)) });
-    this.memory = history.revisionsFrom(start.revision).map((done) => ({ ...done, index: 0, more: false }));
+    this.memory = history.revisionsFrom(start.revision);
   }
 
   /** Once; an error that `visit` throws ends it. */
@@ -48,12 +48,16 @@ export class RevisionParts {
       if (pairs.length > 0) return this.readRest(visit, done);
       this.rest.close();
       try {
-        for (const part of this.memory) if (!visit(part)) break;
+        this.visitMemory(visit);
       } catch (thrown) {
         return done(thrown as Error, undefined);
       }
       done(null, undefined);
     });
+  }
+
+  private visitMemory(visit: Visit): void {
+    for (const parts of this.memory) for (const part of parts()) if (!visit(part)) return;
   }
 
   /** False: it has ended. */

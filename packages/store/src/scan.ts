@@ -150,8 +150,8 @@ class PastSource implements Source {
     const range = textRangeOf(request);
     const { reverse } = request;
     const memory = new Map<string, KvRecord>();
-    for (const [key, { record }] of history.versionsAt(revision))
-      if (isIn(key, range)) memory.set(key, record);
+    for (const [key, { record }] of history.versionsAt(revision, (key) => isIn(key, range)))
+      memory.set(key, record);
     const gte = stateKey(generation, versionsFrom(range.from));
     const lt = stateKey(generation, range.to === '' ? Buffer.of(KIND_VERSION + 1) : versionsFrom(range.to));
     const reader = store.range({ gte, lt, reverse });
