@@ -3,6 +3,7 @@
  * unless the log level is debug. What a daemon is made of is daemon.ts.
  */
 import { readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
 import { type Daemon, startDaemon } from './daemon.js';
 import { EXIT, type ExitCode, StartError } from './exit-codes.js';
 import { createLog, type DaemonLog } from './log.js';
@@ -10,6 +11,12 @@ import { type KvdOptions, parseCommandLine } from './options.js';
 
 /** A stop that takes longer is cut off: the log is synced already, so nothing that was acknowledged is lost. */
 const STOP_DEADLINE_MS = 4_800;
+
+/**
+ * V8 lets its heap and the buffers outside grow to a few times of what is alive on the heap before it marks all of it. Here
+ * little is: what is large lies in buffers. So it would mark several times a second where values are large.
+ */
+const HEAP_GROWING_PERCENT = 400;
 
 function packageVersion(): string {
   const content: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
@@ -79,6 +86,8 @@ async function run(options: KvdOptions, version: string): Promise<ExitCode> {
   log.flush();
   return exitCode;
 }
+
+setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`);
 
 // Whoever read the ready line may be gone: that is no reason to stop.
 process.stdout.on('error', () => undefined);

@@ -48,7 +48,19 @@ export class KeySpace {
   /** The record of a key; null: absent. @throws StoreError damaged */
   lookup(key: string): KvRecord | null {
     const known = this.writeBack.get(key);
-    if (known !== undefined) return known;
+    return known === undefined ? this.load(key) : known;
+  }
+
+  /**
+   * As lookup, for a change that is committed at once, before anything else is looked up: the record is only lent, and
+   * what a commit keeps of it, it copies.
+   */
+  lend(key: string): KvRecord | null {
+    const known = this.writeBack.lend(key);
+    return known === undefined ? this.load(key) : known;
+  }
+
+  private load(key: string): KvRecord | null {
     const diskKey = kvKey(this.prefix, key);
     const stored = this.store.get(diskKey);
     const record = stored === undefined ? null : checkRecord(userKey(diskKey), stored);
@@ -114,7 +126,8 @@ export class KeySpace {
 
 export function eventOf({ key, before, after }: Change, revision: Revision): KvEvent {
   const bytes = keyBytes(key);
-  const previous = before === null ? null : entryOf(bytes, before);
+  // Watchers may get to it later.
+  const previous = before === null ? null : entryOf(bytes, Buffer.from(before));
   if (after === null) return { type: 'delete', key: bytes, modRevision: revision, previous };
   return { type: 'put', entry: entryOf(bytes, after), previous };
 }

@@ -280,14 +280,14 @@ export class StateModel {
 
   private put(key: Uint8Array, value: Uint8Array, note: RevisionNote): CommandResult {
     const text = keyText(key);
-    const before = this.space.lookup(text);
+    const before = this.space.lend(text);
     const after = putRecord(key, value, this.revision + 1, before);
     return { type: 'put', revision: this.space.commit([{ key: text, before, after }], note) };
   }
 
   private delete(key: Uint8Array, note: RevisionNote): CommandResult {
     const text = keyText(key);
-    const before = this.space.lookup(text);
+    const before = this.space.lend(text);
     return this.deleteAll(before === null ? [] : [{ key: text, before, after: null }], note);
   }
 

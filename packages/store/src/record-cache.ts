@@ -46,13 +46,24 @@ export class RecordCache {
 
   /** A copy of the record; null: the key is absent; undefined: not known here. */
   get(key: string): KvRecord | null | undefined {
+    const lent = this.lend(key);
+    if (lent === null || lent === undefined) return lent;
+    const record = Buffer.allocUnsafe(lent.length);
+    lent.copy(record);
+    return record;
+  }
+
+  /** As get, but the very memory: right until the next call of any method here. */
+  lend(key: string): KvRecord | null | undefined {
     const hash = hashOf(key);
     const place = this.find(key, hash);
     if (place === NOT_FOUND) return undefined;
     const position = this.positions[place] as number;
     const record = this.read(position, key.length);
-    if (this.isOld(position)) this.append(place, hash, key, record);
-    return record;
+    if (!this.isOld(position)) return record;
+    // Copied first: where it is appended may be where it lies.
+    this.append(place, hash, key, record === null ? null : Buffer.from(record));
+    return this.read(this.positions[place] as number, key.length);
   }
 
   /** From now on this is the record of the key; null: it is absent. */
@@ -100,9 +111,7 @@ export class RecordCache {
     const length = segment.readUInt32BE(offset + 2);
     if (length === ABSENT) return null;
     const start = offset + HEADER_BYTES + keyLength;
-    const record = Buffer.allocUnsafe(length);
-    segment.copy(record, 0, start, start + length);
-    return record;
+    return segment.subarray(start, start + length);
   }
 
   /** False: it is of another length. */

@@ -26,11 +26,19 @@ export class WriteBack {
 
   /** The newest record in memory; null: there is none for sure; undefined: ask the disk. */
   get(key: string): KvRecord | null | undefined {
+    const dirty = this.dirty(key);
+    return dirty === undefined ? this.cache.get(key) : dirty;
+  }
+
+  /** As get, but only lent: right until this layer is asked or told anything else. */
+  lend(key: string): KvRecord | null | undefined {
+    const dirty = this.dirty(key);
+    return dirty === undefined ? this.cache.lend(key) : dirty;
+  }
+
+  private dirty(key: string): KvRecord | null | undefined {
     const record = this.active.get(key);
-    if (record !== undefined) return record;
-    const frozen = this.frozen?.get(key);
-    if (frozen !== undefined) return frozen;
-    return this.cache.get(key);
+    return record === undefined ? this.frozen?.get(key) : record;
   }
 
   set(key: string, record: KvRecord | null): void {
