@@ -47,6 +47,8 @@ const SEEDS: readonly (readonly [number, number | null, string | null])[] = [
   [7201087, null, null],
   [54184803, null, null],
   [54185831, null, null],
+  [300006893, null, null],
+  [300008710, null, null],
   [6, null, 'witness-joins'],
   [4, null, 'members-come-and-go'],
   [6, null, 'members-come-and-go'],

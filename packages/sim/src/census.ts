@@ -44,10 +44,18 @@ export class Census {
       const isNamed = configuration.members.some(({ replicaId }) => replicaId === host.id);
       // Who was added and removed again while it took a snapshot of all that cannot know.
       const wasMember = host.identity !== null && votes.directories.of(host.identity).sawItself;
-      if (!isNamed && host.isUp && wasMember) return `replica ${host.id} was removed and has not stopped`;
+      if (!isNamed && host.isUp && wasMember && this.isInTouch(host))
+        return `replica ${host.id} was removed and has not stopped`;
     }
     if (!votes.members.isKnown(latest)) return `the change of slot ${slot} is not done`;
     return operator.isIdle ? '' : 'the operator waits for an answer';
+  }
+
+  /** Is a member connected with it? All whom it knows may have left: then nobody can tell it anything. */
+  private isInTouch({ identity }: Host): boolean {
+    return this.members.some(
+      ({ replica }) => identity !== null && replica?.neighbours.with(identity) !== undefined,
+    );
   }
 }
 

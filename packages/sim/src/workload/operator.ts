@@ -72,12 +72,16 @@ export class Operator {
     world.clock.after(world.plan.electionTimeoutMs * 2, () => this.readmitLost());
   }
 
-  /** Who was told that it was removed just when it was added again has stopped for good, and is a member: with a new disk. */
+  /** Who was told that it was removed just when it was added again has stopped for good, and is a learner: with a new disk. */
   returnRemoved(): void {
     const { votes, hosts, clock, plan } = this.world;
-    for (const { replicaId, incarnation } of votes.chain.latest?.configuration.members ?? []) {
+    for (const { replicaId, incarnation, role } of votes.chain.latest?.configuration.members ?? []) {
       const host = hosts[replicaId - 1];
-      if (host?.isRemoved === true && host.identity?.incarnation === incarnation) this.start(host);
+      if (host?.isRemoved !== true || role !== 'learner' || host.identity?.incarnation !== incarnation)
+        continue;
+      // Its directory opens no more, so nothing is lost with it.
+      host.replaceDisk();
+      host.install();
     }
     clock.after(plan.electionTimeoutMs * 2, () => this.returnRemoved());
   }
