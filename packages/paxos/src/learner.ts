@@ -109,6 +109,12 @@ export class Learner {
     if (this.behind) this.fetchMore();
   }
 
+  /** It may be gone for good, and others know more as well: nobody is to wait for its answers. */
+  onDisconnected(peer: ReplicaId): void {
+    this.peers.delete(peer);
+    if (this.fetching?.from === peer) this.fetching = null;
+  }
+
   /** Ask one of the peers that know more, one page at a time. */
   fetchMore(): void {
     if (this.fetching) return;

@@ -316,6 +316,7 @@ export class PaxosNode {
       case 'snapshot-installed':
         return learner?.onSnapshotInstalled(input.slot, input.configurations);
       case 'disconnected':
+        learner?.onDisconnected(input.peer);
         return this.election.disconnected(input.peer);
       case 'transfer':
         return this.proposer?.transferTo(input.to);

@@ -24,6 +24,8 @@ class Alone {
   readonly disk: Disk;
   readonly node: PaxosNode;
   readonly sent: Message[] = [];
+  /** Whom it asked for slots. */
+  readonly asked: ReplicaId[] = [];
   private after: Message[] = [];
 
   constructor(log: RecoveredLog = member(2, IDS), mayFound = true) {
@@ -61,6 +63,7 @@ class Alone {
     const ready = this.node.takeReady();
     if (!ready) return false;
     this.sent.push(...ready.send.map(({ message }) => message));
+    for (const { to, message } of ready.send) if (message.type === 'fetch') this.asked.push(...to);
     const waiting = ready.sendAfterPersist.map(({ message }) => message);
     if (!ready.persist) this.sent.push(...waiting);
     else this.after = waiting;
@@ -324,6 +327,25 @@ test('a page that brings nothing new is no reason to ask for the next at once', 
   replica.node.step({ type: 'tick' });
   replica.write();
   t.same(replica.types(), ['fetch']);
+});
+
+test('who is gone is asked no more, though it knew more than anybody who is there', async (t) => {
+  const replica = new Alone(recovered(2));
+  const tick = (ticks: number): void => {
+    for (let i = 0; i < ticks; i += 1) {
+      replica.node.step({ type: 'tick' });
+      replica.write();
+    }
+  };
+  replica.hear(1, { type: 'chosen', entries: [], chosenThrough: 9 });
+  tick(1);
+  t.same(replica.asked, [1]);
+  replica.node.step({ type: 'disconnected', peer: 1 });
+  replica.hear(3, { type: 'chosen', entries: [], chosenThrough: 5 });
+  tick(1);
+  t.same(replica.asked, [1, 3], 'at once: no answer is waited for');
+  tick(100);
+  t.notOk(replica.asked.slice(1).includes(1), `asked ${replica.asked}`);
 });
 
 test('a follower takes what an accept makes known before it looks whether it may accept in its slot', async (t) => {
