@@ -345,7 +345,7 @@ test('who is gone is asked no more, though it knew more than anybody who is ther
   tick(1);
   t.same(replica.asked, [1, 3], 'at once: no answer is waited for');
   tick(100);
-  t.notOk(replica.asked.slice(1).includes(1), `asked ${replica.asked}`);
+  t.notOk(replica.asked.slice(1).includes(1), `asked ${replica.asked.join(', ')}`);
 });
 
 test('a follower takes what an accept makes known before it looks whether it may accept in its slot', async (t) => {

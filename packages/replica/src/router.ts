@@ -29,8 +29,7 @@ export interface RouterHandler {
   forward(to: ReplicaId, forwardId: number, request: Request): boolean;
 }
 
-/** How often it is looked for requests whose time is over. */
-const SWEEP_MS = 100;
+const SWEEP_TICKS = 5;
 /** Requests of clients that may be unanswered at once. */
 const OUTSTANDING_MAX = 100_000;
 
@@ -40,7 +39,6 @@ export class Router {
   private held: Pending[] = [];
   private readonly forwards = new Map<number, { readonly pending: Pending; readonly to: ReplicaId }>();
   private nowTick = 0;
-  private readonly sweepTicks: number;
 
   constructor(
     private readonly self: Identity,
@@ -52,9 +50,7 @@ export class Router {
      * and such an answer must not be taken for one to a request of ours.
      */
     private nextForwardId: number,
-  ) {
-    this.sweepTicks = Math.max(1, Math.round(SWEEP_MS / tickMs));
-  }
+  ) {}
 
   request(sink: ReplySink, requestId: number, request: Request, forwarded: boolean): void {
     if (this.outstanding.count >= OUTSTANDING_MAX) {
@@ -134,7 +130,7 @@ export class Router {
   tick(): void {
     this.nowTick += 1;
     this.routeHeld();
-    if (this.nowTick % this.sweepTicks === 0) this.sweep();
+    if (this.nowTick % SWEEP_TICKS === 0) this.sweep();
   }
 
   /** Try again what had to wait for a leader. */
