@@ -2,10 +2,12 @@
 import type { Configuration, ConfigurationAt, Identity, Member, ReplicaId, Slot } from '@kvd/paxos';
 import type { MemberChange, MembersReport, PeerMessage, Report, Response } from '@kvd/protocol';
 import { test } from 'tap';
+import { membershipHostOf } from '../src/membership/host.js';
 import { Membership } from '../src/membership/membership.js';
 import type { MembershipHost } from '../src/membership/membership-host.js';
 import { Neighbours } from '../src/neighbours.js';
 import { Pending } from '../src/pending.js';
+import type { Replica } from '../src/replica.js';
 import { Tracer } from '../src/tracer.js';
 
 const ALPHA = 8;
@@ -488,9 +490,34 @@ test('W3: with a witness nothing is proposed before all data voters have what it
   stage.run(LONG);
   t.equal(stage.proposed.length, 0, 'replica 3 is behind');
   stage.speaks(identity(3), { durable: 96 });
+  stage.run(1);
+  stage.fallsSilent(identity(3));
+  stage.connects(identity(3));
+  stage.run(2 * REPORT_TICKS);
+  t.equal(stage.proposed.length, 0, 'nor does it count what replica 3 said in another life');
+  stage.speaks(identity(3), { durable: 96 });
   stage.run(LONG);
   t.strictSame(stage.proposedMembers, ['1v', '2v', '3v', '6l'], 'alpha / 2 slots do not matter');
   t.equal(stage.proposed[0]?.members[3]?.promoteTo, 'witness', 'for its directory is one');
+  t.end();
+});
+
+test('a state that is distrusted holds nothing that the log has cut behind it', (t) => {
+  const durable = (trouble: string, durableThrough: Slot, cutThrough: Slot): Slot =>
+    membershipHostOf(
+      {
+        node: {},
+        driver: { cutThrough, chosenThrough: 100 },
+        keeper: { trouble },
+        ports: { state: { durableThrough } },
+      } as unknown as Replica,
+      { send: () => undefined, retry: () => undefined, onDismissed: () => undefined },
+    ).durableThrough;
+  t.equal(durable('', 90, 50), 100, 'state and log together');
+  t.equal(durable('', 0, 0), 100, 'the log alone');
+  t.equal(durable('', 0, 50), 0, 'a state that was dropped');
+  t.equal(durable('a record is damaged', 100, 50), 0, 'though it says that it is on disk');
+  t.equal(durable('a record is damaged', 100, 0), 100, 'the log has it all');
   t.end();
 });
 

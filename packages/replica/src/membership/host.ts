@@ -56,8 +56,11 @@ export function membershipHostOf(replica: Replica, means: MembershipMeans): Memb
   };
 }
 
-/** A state that is lost, or distrusted, holds nothing of what its log has cut behind it. */
+/**
+ * A state that is distrusted holds nothing, whatever it says of itself; one that is lost, as far as it goes. What the log
+ * has not cut behind it is there all the same.
+ */
 function durableThrough({ driver, keeper, ports: { state } }: Replica): Slot {
-  const isWhole = keeper.trouble === '' && state.durableThrough >= driver.cutThrough;
-  return isWhole ? driver.chosenThrough : Math.min(state.durableThrough, driver.chosenThrough);
+  const inState = keeper.trouble === '' ? state.durableThrough : 0;
+  return inState >= driver.cutThrough ? driver.chosenThrough : Math.min(inState, driver.chosenThrough);
 }

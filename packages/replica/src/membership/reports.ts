@@ -65,9 +65,10 @@ export class Reports {
     return this.nowTick - heard.atTick <= this.freshTicks ? heard.report : null;
   }
 
-  /** How far its disk goes: what was once durable stays so while the incarnation lives. Null: it never said. */
+  /** How far its disk goes: what was once durable stays so while its life lasts. Null: it never said, or not in this life. */
   durableThrough({ incarnation }: Identity): Slot | null {
-    return this.heard.get(incarnation)?.report.durableThrough ?? null;
+    const heard = this.heard.get(incarnation);
+    return heard === undefined || heard.isOld ? null : heard.report.durableThrough;
   }
 
   /** A leader that is established: whoever is heard of from now on has to know what it knows. */

@@ -64,10 +64,12 @@ export class Standing {
   }
 
   isReachable(identity: Identity): boolean {
-    return (
-      this.isSelf(identity) ||
-      (this.neighbours.with(identity) !== undefined && this.reports.of(identity) !== null)
-    );
+    return this.isSelf(identity) || (this.isConnected(identity) && this.reports.of(identity) !== null);
+  }
+
+  /** It may not have reported yet. */
+  isConnected(identity: Identity): boolean {
+    return this.isSelf(identity) || this.neighbours.with(identity) !== undefined;
   }
 
   durableThrough(identity: Identity): Slot | null {

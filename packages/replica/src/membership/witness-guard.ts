@@ -98,7 +98,7 @@ export class WitnessGuard {
     const behind = newcomers.find((member) => (this.standing.durableThrough(member) ?? -1) < through);
     const crowded = host.proposedThrough + 1 > host.chosenThrough + next.alpha - margin;
     if (!behind && !crowded) return null;
-    const passes = behind === undefined || this.standing.isReachable(behind);
+    const passes = behind === undefined || this.standing.isConnected(behind);
     if (passes && this.ticks >= this.quietAgainTick) {
       this.quietTicks = this.options.electionTicks;
       this.quietAgainTick = this.ticks + QUIET_EVERY * this.options.electionTicks;
