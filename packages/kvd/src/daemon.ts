@@ -18,6 +18,7 @@ import { SnapshotStreams } from './http/snapshot-routes.js';
 import { WatchStreams } from './http/watch-routes.js';
 import { HttpServer, type UpgradeHandler } from './http-server.js';
 import { type DaemonLog, traceTo } from './log.js';
+import { LoopLag } from './loop-lag.js';
 import { Metrics } from './metrics.js';
 import { ObservedLog, ObservedState, type StorageObserver } from './observed-storage.js';
 import type { KvdOptions } from './options.js';
@@ -83,6 +84,7 @@ class RunningDaemon implements Daemon {
   readonly #chaos: Chaos;
   readonly #guard: StorageGuard;
   readonly #slowness: SlownessMeter;
+  readonly #loopLag: LoopLag;
   readonly #metrics: Metrics;
   readonly #http: HttpServer;
   readonly #clientBytes = new SocketBytes();
@@ -105,6 +107,7 @@ class RunningDaemon implements Daemon {
     this.#slowness = new SlownessMeter(options.tickMs, (slowMs) => {
       this.#replica.slowMs = slowMs;
     });
+    this.#loopLag = new LoopLag(options.tickMs);
     this.#replica = this.#createReplica(options);
     const meter = new RequestMeter(this.#replica);
     this.#requester = new Requester(meter);
@@ -160,6 +163,7 @@ class RunningDaemon implements Daemon {
     // One tick per firing: after a stall of the process time goes on from here, it is not caught up with.
     this.#ticker = setInterval(() => {
       this.#slowness.look();
+      this.#loopLag.look();
       this.#replica.tick(Date.now());
     }, tickMs);
     this.#scrub();
@@ -249,6 +253,7 @@ class RunningDaemon implements Daemon {
       clients: () => ({ connections: this.#listener.stats().connections, ...this.#clientBytes.totals() }),
       peers: () => this.#mesh.stats(),
       slowMs: () => this.#replica.slowMs,
+      takeLag: () => this.#loopLag.take(),
     });
   }
 

@@ -2,10 +2,10 @@
  * What a daemon shows at /metrics: one registry per daemon, nothing global, so that several can live in one process.
  * What changes all the time is counted in plain numbers; what others know already is read when somebody scrapes.
  */
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { MemberRole } from '@kvd/paxos';
 import type { PaxosRole, ReplicaStatus } from '@kvd/replica';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { LagSeconds } from './loop-lag.js';
 import type { StorageObserver } from './observed-storage.js';
 import type { PeerStats } from '@kvd/transport';
 import { PAXOS_ROLES } from './option-table.js';
@@ -20,6 +20,8 @@ export interface MetricSources {
   readonly peers: () => readonly PeerStats[];
   /** As ReplicaApi.slowMs. */
   readonly slowMs: () => number;
+  /** Since the last scrape. */
+  readonly takeLag: () => LagSeconds;
 }
 
 /** WebSocket clients. */
@@ -33,13 +35,10 @@ export interface ClientTraffic {
 const ROLES = ['leader', 'follower', 'candidate', 'learner', 'witness', 'founding', 'stopped'] as const;
 const MEMBER_ROLES: readonly MemberRole[] = ['voter', 'learner', 'witness'];
 const WRITE_BUCKETS_SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2];
-const NANOSECONDS = 1e9;
-const LOOP_DELAY_RESOLUTION_MS = 100;
 
 export class Metrics {
   readonly #registry = new Registry();
   readonly #sources: MetricSources;
-  readonly #loopDelay = monitorEventLoopDelay({ resolution: LOOP_DELAY_RESOLUTION_MS });
   readonly #leaderChanges: Counter;
   /** The replica's status at this scrape. */
   #now: ReplicaStatus;
@@ -51,7 +50,6 @@ export class Metrics {
     this.#now = sources.status();
     this.#registry.setDefaultLabels({ replica: String(replicaId) });
     this.#registry.registerMetric(meter.histogram);
-    this.#loopDelay.enable();
     this.#leaderChanges = this.#counter(
       'kvd_leader_changes_total',
       'How often the leader known here changed',
@@ -77,7 +75,6 @@ export class Metrics {
   }
 
   close(): void {
-    this.#loopDelay.disable();
     this.#registry.clear();
   }
 
@@ -265,15 +262,10 @@ export class Metrics {
       'nodejs_eventloop_lag_seconds',
       'Lag of the event loop since the last scrape',
       (gauge) => {
-        const delay = this.#loopDelay;
-        const lag = (nanoseconds: number): number =>
-          Number.isFinite(nanoseconds)
-            ? Math.max(0, nanoseconds / NANOSECONDS - LOOP_DELAY_RESOLUTION_MS / 1e3)
-            : 0;
-        gauge.set({ quantile: '0.5' }, lag(delay.percentile(50)));
-        gauge.set({ quantile: '0.99' }, lag(delay.percentile(99)));
-        gauge.set({ quantile: '1' }, lag(delay.max));
-        delay.reset();
+        const { p50, p99, max } = this.#sources.takeLag();
+        gauge.set({ quantile: '0.5' }, p50);
+        gauge.set({ quantile: '0.99' }, p99);
+        gauge.set({ quantile: '1' }, max);
       },
       ['quantile'],
     );

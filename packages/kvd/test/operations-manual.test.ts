@@ -29,6 +29,7 @@ test('the manual names every metric', async (t) => {
     clients: () => ({ connections: 0, bytesIn: 0, bytesOut: 0 }),
     peers: () => [],
     slowMs: () => 0,
+    takeLag: () => ({ p50: 0, p99: 0, max: 0 }),
   });
   const names = [...(await metrics.text()).matchAll(/^# TYPE (kvd_\S+)/gm)].map(([, name]) => name ?? '');
   metrics.close();

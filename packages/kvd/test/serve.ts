@@ -6,6 +6,7 @@ import type { DaemonFacts } from '../src/http/admin-routes.js';
 import { type SnapshotPorts, SnapshotStreams } from '../src/http/snapshot-routes.js';
 import { WatchStreams } from '../src/http/watch-routes.js';
 import { DEFAULT_HTTP_LIMITS, type HttpLimits, HttpServer } from '../src/http-server.js';
+import { LoopLag } from '../src/loop-lag.js';
 import { Metrics } from '../src/metrics.js';
 import { RequestMeter } from '../src/request-meter.js';
 import { Requester } from '../src/requester.js';
@@ -54,6 +55,7 @@ export async function serve(
     clients: () => ({ connections: 3, bytesIn: 4, bytesOut: 5 }),
     peers: () => [PEER],
     slowMs: () => replica.slowMs,
+    takeLag: () => new LoopLag(50).take(),
   });
   const allFacts = (): DaemonFacts => ({ version: '1.2.3', uptimeMs: 5, ...facts });
   const server: HttpServer = new HttpServer(

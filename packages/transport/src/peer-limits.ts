@@ -34,8 +34,8 @@ export const DEFAULT_PEER_LIMITS: PeerLimits = {
   incomingMax: 256,
   strangersMax: MEMBERS_MAX,
   logIntervalMs: 10_000,
-  tickMs: 500,
-  pingAfterMs: 500,
+  tickMs: 1_000,
+  pingAfterMs: 1_000,
   silentMaxMs: 4_000,
   unfinishedBytesMax: 256 * MIB,
 };
