@@ -98,8 +98,8 @@ test('a client that does not read is waited for, and nothing is read ahead for i
   let parts = 0;
   const counted: BackupState = {
     durableRevision: 400,
-    openDurable: (done) =>
-      state.openDurable((error, snapshot) => {
+    openDurable: (extent, done) =>
+      state.openDurable(extent, (error, snapshot) => {
         const next = snapshot?.next.bind(snapshot);
         if (snapshot && next) {
           snapshot.next = (bytesMax, then) => {
@@ -159,8 +159,8 @@ test('a state that turns out damaged in the middle breaks the answer off', async
   const state = await stateOf(50, 100_000);
   const broken: BackupState = {
     durableRevision: 50,
-    openDurable: (done) =>
-      state.openDurable((error, snapshot) => {
+    openDurable: (extent, done) =>
+      state.openDurable(extent, (error, snapshot) => {
         let left = 5;
         const next = snapshot?.next.bind(snapshot);
         if (snapshot && next) {

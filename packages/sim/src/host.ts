@@ -5,7 +5,13 @@
 import type { Identity, ReplicaId } from '@kvd/paxos';
 import type { ReplicaPorts, ReplySink, StateMachine } from '@kvd/replica';
 import { Replica } from '@kvd/replica';
-import { DirectoryError, KvState, type OpenedDirectory, openMemoryDirectory } from '@kvd/store';
+import {
+  DEFAULT_STATE_OPTIONS,
+  DirectoryError,
+  KvState,
+  type OpenedDirectory,
+  openMemoryDirectory,
+} from '@kvd/store';
 import { Dialler } from './dialler.js';
 import { DiskLoss } from './disk-loss.js';
 import { VirtualDisk } from './disk.js';
@@ -21,6 +27,8 @@ import { type StorageOwner, watchLog, watchState } from './watched-storage.js';
 import type { World } from './world.js';
 
 const RESTART_MS = 400;
+/** Values here are of some five characters. */
+const APART_BYTES = 4;
 export type Phase = 'down' | 'opening' | 'up';
 
 export class Host implements Station {
@@ -138,7 +146,11 @@ export class Host implements Station {
       founding: this.joins ? '' : world.foundingList,
       witness: this.isWitness,
       newIncarnation: () => this.random.identifier(),
-      state: { cacheBytes: this.random.chance(0.5) ? 4 * 1024 : 1024 * 1024 },
+      state: {
+        cacheBytes: this.random.chance(0.5) ? 4 * 1024 : 1024 * 1024,
+        // Some of the values lie apart, and some lives find what others left.
+        apartBytes: life % 2 === 0 ? APART_BYTES : DEFAULT_STATE_OPTIONS.apartBytes,
+      },
     };
     openMemoryDirectory(this.disk.memory, request, schedule).then(
       (opened) => {

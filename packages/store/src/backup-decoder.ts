@@ -19,8 +19,8 @@ import {
 } from './backup-format.js';
 import { BackupError } from './backup-errors.js';
 import { decodeChunk } from './snapshot.js';
-import { isHistory } from './seed-state.js';
 import { StateRecords } from './state-loader.js';
+import { isPresent } from './state-records.js';
 
 /** A backup that was read to its end and is whole. */
 export interface CheckedBackup {
@@ -124,7 +124,7 @@ export class BackupDecoder {
   private takeRecords(body: Buffer): void {
     try {
       for (const item of decodeChunk(body)) {
-        if (item.type !== 'record' || isHistory(item.key))
+        if (item.type !== 'record' || !isPresent(item.key))
           throw damagedBackup('something that is no record of the state');
         this.state.add(item.key, item.record);
         this.records += 1;

@@ -1,5 +1,5 @@
 /**
- * A backup as bytes, made of a snapshot while it is read: header, records, trailer, in parts of a size that is asked
+ * A backup as bytes, made of a snapshot of the present while it is read: header, records, trailer, in parts of a size that is asked
  * for, so that nobody has to hold more of it than one of them. Where and how fast the parts go is the caller's.
  */
 import type { ClusterId, ReplicaId } from '@kvd/paxos';
@@ -7,7 +7,7 @@ import type { Done } from '@kvd/replica';
 import { createHash } from 'node:crypto';
 import { BACKUP_MAGIC, encodeBackupHeader, encodeBlock, encodeTrailer } from './backup-format.js';
 import { asStoreError } from './errors.js';
-import { isHistory, withoutHistory } from './seed-state.js';
+import { withoutHistory } from './seed-state.js';
 import { decodeChunk, encodeItem, type SnapshotItem, type StateSnapshot } from './snapshot.js';
 
 export interface BackupOrigin {
@@ -50,7 +50,7 @@ export class BackupWriter {
       if (error !== null) return done(error, null);
       try {
         const part = chunk === null ? this.ending() : this.hashed(this.block(chunk));
-        // A page of nothing but history: there is nothing to say of it.
+        // Nothing but the stream's head or end: header and trailer say it.
         if (part.length === 0) this.next(bytesMax, done);
         else done(null, part);
       } catch (thrown) {
@@ -91,5 +91,5 @@ export class BackupWriter {
 
 /** Head and end are the header's and the trailer's to say. */
 function isKept(item: SnapshotItem): boolean {
-  return item.type === 'record' && !isHistory(item.key);
+  return item.type === 'record';
 }

@@ -4,6 +4,7 @@
  */
 import type { Revision } from '@kvd/protocol';
 import type { Done } from '@kvd/replica';
+import { keyBytes } from './bytes.js';
 import { damaged } from './errors.js';
 import type { HistoryBuffer } from './history-buffer.js';
 import { decodeVersion, versionKey } from './history-records.js';
@@ -13,6 +14,7 @@ import type { OrderedStore } from './ordered-store.js';
 import { RevisionParts } from './revision-parts.js';
 import { unseal } from './sealed.js';
 import { stateKey } from './state-records.js';
+import { completed } from './values-apart.js';
 
 export class ChangedSince {
   private readonly parts: RevisionParts;
@@ -47,14 +49,16 @@ export class ChangedSince {
     );
   }
 
-  /** @throws StoreError damaged: it is not there, or was compacted meanwhile */
+  /** With its value. @throws StoreError damaged: it is not there, or was compacted meanwhile */
   recordOf(key: string, revision: Revision): KvRecord {
     const inMemory = this.history.versionOf(key, revision);
     if (inMemory !== undefined) return inMemory.record;
     const logical = versionKey(key, revision);
     const sealed = this.store.get(stateKey(this.generation, logical));
     if (sealed === undefined) throw damaged(`version ${revision} of a key is missing from the history`);
-    return decodeVersion(logical, unseal(logical, sealed).body).record;
+    const { record } = decodeVersion(logical, unseal(logical, sealed).body);
+    const read = (value: Buffer): Buffer | undefined => this.store.get(stateKey(this.generation, value));
+    return completed(keyBytes(key), record, read);
   }
 
   close(): void {

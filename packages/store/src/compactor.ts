@@ -5,12 +5,20 @@
  */
 import type { Revision } from '@kvd/protocol';
 import type { Done } from '@kvd/replica';
+import { keyBytes } from './bytes.js';
 import { subtractSealed } from './content-hash.js';
 import { damaged } from './errors.js';
-import { decodeRevisions, type RevisionPart, revisionKey, versionKey } from './history-records.js';
+import {
+  decodeRevisions,
+  decodeVersion,
+  type RevisionPart,
+  revisionKey,
+  versionKey,
+} from './history-records.js';
+import { isStub } from './kv-record.js';
 import type { OrderedStore, StoreOp } from './ordered-store.js';
 import { unseal } from './sealed.js';
-import { type KeptHistory, PREFIX_BYTES, type StateHead, stateKey } from './state-records.js';
+import { type KeptHistory, PREFIX_BYTES, type StateHead, stateKey, valueKey } from './state-records.js';
 
 /** Records of revisions that one page reads at most; and records that it removes, but for those of its last one. */
 const PAGE_READS = 32;
@@ -30,6 +38,8 @@ export function compactPage(store: OrderedStore, head: StateHead, done: Done<Com
   const gte = stateKey(generation, revisionKey(0));
   const reader = store.range({ gte, lt: stateKey(generation, revisionKey(compactRevision + 1)) });
   const ops: StoreOp[] = [];
+  /** Disk keys of the values that lie apart from what goes. */
+  const values: Buffer[] = [];
   const hash = kept.hash.clone();
   let { compactedThrough } = kept;
   let doneUntil = 0;
@@ -52,11 +62,14 @@ export function compactPage(store: OrderedStore, head: StateHead, done: Done<Com
         for (const { events } of parts) {
           for (const { key, before } of events) {
             if (before === 0) continue;
-            const versionDiskKey = stateKey(generation, versionKey(key, before));
+            const versionLogical = versionKey(key, before);
+            const versionDiskKey = stateKey(generation, versionLogical);
             const version = store.get(versionDiskKey);
             if (version === undefined)
               throw damaged(`version ${before} of a key is missing from the history`);
             remove(versionDiskKey, version);
+            const { record } = decodeVersion(versionLogical, unseal(versionLogical, version).body);
+            if (isStub(record)) values.push(stateKey(generation, valueKey(keyBytes(key), before)));
           }
         }
         remove(diskKey, sealed);
@@ -67,6 +80,8 @@ export function compactPage(store: OrderedStore, head: StateHead, done: Done<Com
     } catch (thrown) {
       failure = thrown instanceof Error ? thrown : new Error(String(thrown));
     }
-    done(failure, { ops, kept: { compactedThrough, records: kept.records - ops.length, hash }, doneUntil });
+    const records = kept.records - ops.length;
+    ops.push(...values.map((key) => ({ key, value: null })));
+    done(failure, { ops, kept: { compactedThrough, records, hash }, doneUntil });
   });
 }

@@ -8,10 +8,11 @@ import type { Done } from '@kvd/replica';
 import { type DecodedBatch, errorResult, type RangeDelete } from './batches.js';
 import { compareText, keyText } from './bytes.js';
 import { diskRange, overlayIn, type TextRange } from './key-range.js';
-import type { KvRecord } from './kv-record.js';
+import { type KvRecord, sizeOf } from './kv-record.js';
 import type { LeaseTable } from './leases.js';
 import type { OrderedStore } from './ordered-store.js';
 import { checkedPair } from './state-loader.js';
+import { completed, valuesAsOf } from './values-apart.js';
 import type { Layer } from './write-back.js';
 
 /** What one range deletion may delete; over more it is refused and does nothing. */
@@ -24,7 +25,7 @@ export const DELETE_RANGES_PER_BATCH_MAX = 16;
 export interface Victim {
   readonly key: string;
   readonly bytes: number;
-  /** Null: too much was loaded to keep it; look it up. */
+  /** With its value. Null: too much was loaded to keep it; look it up. */
   readonly record: KvRecord | null;
 }
 
@@ -84,7 +85,7 @@ export function liveIn(
   const overlay = overlayIn(range, layers);
   const live = disk.filter(({ key }) => !overlay.has(key));
   for (const [key, record] of overlay) {
-    if (record !== null) live.push({ key, bytes: record.length, record });
+    if (record !== null) live.push({ key, bytes: sizeOf(record), record });
   }
   let bytes = 0;
   for (const victim of live) bytes += victim.bytes;
@@ -105,6 +106,7 @@ function loadVictims(
   const victims: Victim[] = [];
   let keptBytes = 0;
   const reader = store.range(diskRange(generation, range));
+  const read = valuesAsOf(reader, generation);
   const end = (error: Error | null): void => {
     reader.close();
     done(error, victims);
@@ -115,9 +117,10 @@ function loadVictims(
       try {
         for (const pair of pairs) {
           const { key, record } = checkedPair(pair);
-          keptBytes += record.length;
-          const kept = keptBytes <= DELETE_RANGE_BYTES_MAX ? record : null;
-          victims.push({ key: keyText(key), bytes: record.length, record: kept });
+          const bytes = sizeOf(record);
+          keptBytes += bytes;
+          const isKept = keptBytes <= DELETE_RANGE_BYTES_MAX;
+          victims.push({ key: keyText(key), bytes, record: isKept ? completed(key, record, read) : null });
         }
       } catch (thrown) {
         return end(thrown instanceof Error ? thrown : new Error(String(thrown)));

@@ -11,8 +11,9 @@ import { foundingMembers } from '@kvd/protocol';
 import type { Done } from '@kvd/replica';
 import type { DirectoryDisk, StorePart } from './directory-disk.js';
 import { DirectoryError, damaged, StoreError } from './errors.js';
-import { type DirectoryIdentity, decodeIdentity, encodeIdentity, FORMAT_VERSION } from './identity-file.js';
-import { DEFAULT_STATE_OPTIONS, KvState, type KvStateOptions } from './kv-state.js';
+import { type DirectoryIdentity, decodeIdentity, encodeIdentity, FORMAT_VERSION, OLDEST_FORMAT } from './identity-file.js';
+import { KvState } from './kv-state.js';
+import { DEFAULT_STATE_OPTIONS, type KvStateOptions } from './kv-state-options.js';
 import { formatLogOps, freshLog, type LoadedLog, loadLog } from './log-loader.js';
 import { OrderedLogStore } from './log-store.js';
 import type { OrderedStore, StoreOp } from './ordered-store.js';
@@ -151,8 +152,9 @@ function refuseIfRemoved(disk: DirectoryDisk): void {
 
 /** Foreign directories are refused, not set aside: they are somebody's. */
 function checkOwner(disk: DirectoryDisk, request: DirectoryRequest, identity: DirectoryIdentity): void {
-  if (identity.format !== FORMAT_VERSION) {
-    const message = `${disk.name} has format ${identity.format}, this program knows format ${FORMAT_VERSION}`;
+  if (identity.format < OLDEST_FORMAT || identity.format > FORMAT_VERSION) {
+    const known = `formats ${OLDEST_FORMAT} to ${FORMAT_VERSION}`;
+    const message = `${disk.name} has format ${identity.format}, this program knows ${known}`;
     throw new DirectoryError('newer-format', message);
   }
   if (identity.replicaId !== request.replicaId) {
@@ -291,6 +293,11 @@ function assemble(start: Start, identity: DirectoryIdentity, parts: Parts, isNew
       ? new WitnessState(log)
       : new KvState(parts.state.store, parts.state.loaded, request.state ?? DEFAULT_STATE_OPTIONS);
   let written = identity;
+  if (identity.format < FORMAT_VERSION) {
+    // Before anything is written that the program it came from could not read.
+    written = { ...identity, format: FORMAT_VERSION };
+    disk.writeText('identity.json', encodeIdentity(written));
+  }
   return {
     log,
     state,

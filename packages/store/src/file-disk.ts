@@ -27,12 +27,13 @@ import { verifyInChild } from './verify-child.js';
 
 const MIB = 1024 * 1024;
 /** Enough for LevelDB to open again on a full disk: it first writes its write-ahead files out as tables. */
-const RESERVE_BYTES = 48 * MIB;
+const RESERVE_BYTES = 64 * MIB;
 const RESERVE = 'reserve';
 
 const STORE_OPTIONS: Record<StorePart, Omit<LevelStoreOptions, 'createIfMissing'>> = {
-  // Written once and read at catch-up: compressing it would cost more than it saves.
-  log: { writeBufferBytes: 16 * MIB, cacheBytes: 4 * MIB, compression: false },
+  // Written once and read at catch-up: compressing it would cost more than it saves. The write buffer has to hold what comes
+  // while the state is compacted: all stores of a process share one thread of LevelDB's.
+  log: { writeBufferBytes: 32 * MIB, cacheBytes: 4 * MIB, compression: false },
   // A larger write buffer is compacted less often: at 100,000 keys of 100 B it saves a sixth of what a put costs in all.
   state: { writeBufferBytes: 32 * MIB, cacheBytes: 16 * MIB, compression: true },
 };

@@ -4,6 +4,7 @@
  */
 import type { Revision } from '@kvd/protocol';
 import { ByteArena } from './byte-arena.js';
+import { keyBytes } from './bytes.js';
 import { addSealed, Hash64 } from './content-hash.js';
 import {
   type RevisionDone,
@@ -12,10 +13,11 @@ import {
   type Version,
   versionKey,
 } from './history-records.js';
-import { type KvRecord, modRevisionOf } from './kv-record.js';
+import { isApart, type KvRecord, modRevisionOf } from './kv-record.js';
 import type { StoreOp } from './ordered-store.js';
 import { RevisionLog } from './revision-log.js';
 import { seal } from './sealed.js';
+import { valueOps } from './values-apart.js';
 
 /**
  * Versions lie in lists and not in an object each, and their bytes in an arena, for all of them live until the next flush;
@@ -168,14 +170,18 @@ export class HistoryRecords {
   constructor(
     private readonly layer: HistoryLayer,
     private readonly flush: number,
+    /** The revision that is on disk. */
+    private readonly flushed: Revision,
   ) {}
 
   /** Once. */
   *make(): Generator<StoreOp> {
-    const { layer, flush } = this;
+    const { layer, flush, flushed } = this;
     for (const [key, version] of layer.versions()) {
       const logical = versionKey(key, version.revision);
       yield this.counted(logical, sealVersion(logical, flush, version));
+      // No part of the kept history: its stub is.
+      if (isApart(version.record)) yield* valueOps(keyBytes(key), version.record, flushed);
     }
     for (const record of layer.revisions.records)
       yield this.counted(record.key, seal(record.key, flush, record.body()));

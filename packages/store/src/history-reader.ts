@@ -28,10 +28,11 @@ import {
 import { isIn, type TextRange } from './key-range.js';
 import { entryOf, type KvRecord, modRevisionOf } from './kv-record.js';
 import type { StateModel } from './model.js';
-import type { OrderedStore } from './ordered-store.js';
+import type { OrderedStore, Pair } from './ordered-store.js';
 import { RevisionParts } from './revision-parts.js';
 import { unseal } from './sealed.js';
 import { PREFIX_BYTES, stateKey } from './state-records.js';
+import { completed, valuesAsOf } from './values-apart.js';
 
 /** Parts of revisions read for one page at most: what a page may cost where few events are asked for. */
 const PARTS_MAX = 4096;
@@ -83,19 +84,28 @@ export function entryAt(
   const lt = stateKey(model.generation, versionKey(text, revision + 1));
   const reader = store.range({ gte, lt, reverse: true });
   reader.next(1, (error, pairs) => {
-    reader.close();
-    if (error !== null) return answer(error, null);
+    let failure = error;
+    let record: KvRecord | null = null;
     try {
-      checkRevision(model, revision);
-      const [pair] = pairs;
-      if (pair === undefined) return answer(null, null);
-      const logical = pair[0].subarray(PREFIX_BYTES);
-      const version = decodeVersion(logical, unseal(logical, pair[1]).body);
-      answer(null, revision < version.superseded ? version.record : null);
+      if (failure === null) {
+        checkRevision(model, revision);
+        record = versionIn(pairs[0], revision);
+        if (record !== null) record = completed(key, record, valuesAsOf(reader, model.generation));
+      }
     } catch (thrown) {
-      answer(thrown as Error, null);
+      failure = asStoreError(thrown);
     }
+    reader.close();
+    answer(failure, failure === null ? record : null);
   });
+}
+
+/** What the version says that is the last before a revision. @throws StoreError damaged */
+function versionIn(pair: Pair | undefined, revision: Revision): KvRecord | null {
+  if (pair === undefined) return null;
+  const logical = pair[0].subarray(PREFIX_BYTES);
+  const version = decodeVersion(logical, unseal(logical, pair[1]).body);
+  return revision < version.superseded ? version.record : null;
 }
 
 /** A page of what was done. Begins where it can: what is compacted below the start is an error, unless that is 0. */
@@ -233,7 +243,8 @@ class PageBuilder {
   private fromDisk(key: string, revision: Revision): KvRecord {
     const logical = versionKey(key, revision);
     const sealed = this.store.get(stateKey(this.model.generation, logical));
-    if (sealed !== undefined) return decodeVersion(logical, unseal(logical, sealed).body).record;
+    const version = sealed === undefined ? null : decodeVersion(logical, unseal(logical, sealed).body);
+    if (version !== null) return this.model.space.withValue(keyBytes(key), version.record);
     if (this.start.revision <= this.model.compactRevision) throw compacted(this.start.revision, this.model);
     throw damaged(`version ${revision} of a key is missing from the history`);
   }

@@ -20,7 +20,7 @@ import {
   writeNote,
 } from '@kvd/protocol';
 import { keyBytes, keyText, readU53, U53_BYTES, writeU53 } from './bytes.js';
-import { checkRecord, type KvRecord } from './kv-record.js';
+import { checkRecord, type KvRecord, storedOf } from './kv-record.js';
 import { decodeBody, sealNumbered } from './sealed.js';
 import { KIND_REVISION, KIND_VERSION } from './state-records.js';
 
@@ -29,6 +29,7 @@ export interface Version {
   readonly revision: number;
   /** Of the change that superseded it. */
   readonly superseded: number;
+  /** On disk, and as decoded from there: where its value lies apart, a stub (kv-record.ts). */
   readonly record: KvRecord;
 }
 
@@ -105,7 +106,7 @@ function escape(key: string): string {
 
 /** The version as it lies on disk, under its versionKey. */
 export function sealVersion(logical: Buffer, flush: number, { superseded, record }: Version): Buffer {
-  return sealNumbered(logical, flush, superseded, record);
+  return sealNumbered(logical, flush, superseded, storedOf(record));
 }
 
 export const revisionOfVersion = (logical: Buffer): number => readU53(logical, logical.length - U53_BYTES);

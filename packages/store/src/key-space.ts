@@ -7,10 +7,21 @@ import { keyBytes } from './bytes.js';
 import type { Hash64 } from './content-hash.js';
 import { HistoryBuffer } from './history-buffer.js';
 import type { StoredEvent } from './history-records.js';
-import { checkRecord, entryOf, hashA, hashB, type KvRecord, leaseOf, modRevisionOf } from './kv-record.js';
+import {
+  checkRecord,
+  entryOf,
+  hashA,
+  hashB,
+  type KvRecord,
+  leaseOf,
+  modRevisionOf,
+  putRecord,
+} from './kv-record.js';
+import type { KvStateOptions } from './kv-state-options.js';
 import type { LeaseTable } from './leases.js';
 import type { OrderedStore } from './ordered-store.js';
-import { generationPrefix, kvKey, type StateHead, userKey } from './state-records.js';
+import { generationPrefix, kvKey, type StateHead, stateKey, userKey } from './state-records.js';
+import { completed } from './values-apart.js';
 import { WriteBack } from './write-back.js';
 
 /** What happens to one key. `after` null: it is deleted. */
@@ -30,16 +41,18 @@ export class KeySpace {
   readonly hash: Hash64;
   private watched = false;
   private taken: RevisionEvents[] = [];
+  private readonly generation: number;
   private readonly prefix: Buffer;
 
   constructor(
     private readonly store: OrderedStore,
     head: StateHead,
     readonly leases: LeaseTable,
-    cacheBytes: number,
+    private readonly options: KvStateOptions,
   ) {
+    this.generation = head.generation;
     this.prefix = generationPrefix(head.generation);
-    this.writeBack = new WriteBack(cacheBytes);
+    this.writeBack = new WriteBack(options.cacheBytes);
     this.revision = head.revision;
     this.keys = head.keys;
     this.hash = head.contentHash.clone();
@@ -63,9 +76,21 @@ export class KeySpace {
   private load(key: string): KvRecord | null {
     const diskKey = kvKey(this.prefix, key);
     const stored = this.store.get(diskKey);
-    const record = stored === undefined ? null : checkRecord(userKey(diskKey), stored);
+    const bytes = userKey(diskKey);
+    const record = stored === undefined ? null : this.withValue(bytes, checkRecord(bytes, stored));
     this.writeBack.remember(key, record);
     return record;
+  }
+
+  /** The record with its value, which is read if it lies apart. @throws StoreError damaged */
+  withValue(key: Uint8Array, record: KvRecord): KvRecord {
+    return completed(key, record, (logical) => this.store.get(stateKey(this.generation, logical)));
+  }
+
+  /** The record of a put in the next revision; `before` is what the key has. */
+  recordOfPut(key: Uint8Array, value: Uint8Array, before: KvRecord | null, lease: LeaseId = 0): KvRecord {
+    const { apartBytes } = this.options;
+    return putRecord(key, value, before, { revision: this.revision + 1, lease, apartBytes });
   }
 
   /** Make the changes, of records made for revision + 1. Each key is changed at most once. */

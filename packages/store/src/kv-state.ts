@@ -21,26 +21,25 @@ import type {
 } from '@kvd/protocol';
 import type { Done, HistoryQuery, SnapshotInstaller, SnapshotReader, StateMachine } from '@kvd/replica';
 import { type DecodedBatch, decodeSlot, rangesOf } from './batches.js';
-import { keyText } from './bytes.js';
+import { keyBytes, keyText } from './bytes.js';
 import { compactPage } from './compactor.js';
 import { changesMax, loadRanges, NO_RANGES, type PreparedRanges } from './delete-ranges.js';
 import { asStoreError, StoreError } from './errors.js';
 import { type HistoryLayer, HistoryRecords } from './history-buffer.js';
 import { entryAt, historyPage } from './history-reader.js';
 import { type InstallTarget, StateInstaller } from './installer.js';
-import { entryOf } from './kv-record.js';
+import { entryOf, isApart, storedOf } from './kv-record.js';
+import { DEFAULT_STATE_OPTIONS, type KvStateOptions } from './kv-state-options.js';
 import { StateModel } from './model.js';
-import { type KeyRange, type OrderedStore, type StoreOp } from './ordered-store.js';
+import type { OrderedStore, StoreOp } from './ordered-store.js';
 import { scanState } from './scan.js';
 import { SerialQueue } from './serial-queue.js';
-import { StateSnapshot } from './snapshot.js';
+import { type SnapshotExtent, StateSnapshot } from './snapshot.js';
 import { type LoadedState, loadState, scrubState, type StateRecords } from './state-loader.js';
 import {
   flushKey,
-  GENERATIONS_BEGIN,
-  GENERATIONS_END,
-  generationEnd,
   generationPrefix,
+  generationRanges,
   kvKey,
   MARKERS_KEPT,
   sealFlush,
@@ -50,15 +49,8 @@ import {
   type StateHead,
   stateKey,
 } from './state-records.js';
+import { valueOps } from './values-apart.js';
 import type { Layer } from './write-back.js';
-
-export interface KvStateOptions {
-  /** Clean records kept in memory (record-cache.ts). */
-  readonly cacheBytes: number;
-}
-
-/** Room for a million records of 100 B, which LevelDB takes fifty times as long to read. Taken as it is needed. */
-export const DEFAULT_STATE_OPTIONS: KvStateOptions = { cacheBytes: 192 * 1024 * 1024 };
 
 /** Keys of a generation that nobody needs are deleted this many at a time. */
 const DISCARD_PAGE = 512;
@@ -109,7 +101,7 @@ export class KvState implements StateMachine {
   constructor(store: OrderedStore, loaded: LoadedState, options: KvStateOptions = DEFAULT_STATE_OPTIONS) {
     this.store = store;
     this.options = options;
-    this.model = new StateModel(store, loaded, options.cacheBytes);
+    this.model = new StateModel(store, loaded, options);
     this.flush = loaded.flush;
     this.lastGeneration = loaded.lastGeneration;
     this.diskHead = loaded.head;
@@ -258,16 +250,16 @@ export class KvState implements StateMachine {
   }
 
   openSnapshot(done: Done<SnapshotReader>): void {
-    this.openDurable((error, snapshot) => done(error, snapshot ?? NO_SNAPSHOT));
+    this.openDurable('all', (error, snapshot) => done(error, snapshot ?? NO_SNAPSHOT));
   }
 
   /** A reader over the state as of now, which is flushed first: for a state that has no log. */
-  openFlushed(done: Done<SnapshotReader>): void {
+  openFlushed(extent: SnapshotExtent, done: Done<SnapshotReader>): void {
     this.queue.run((release) => {
       const open = (): void => {
         release();
         try {
-          done(null, new StateSnapshot(this.store));
+          done(null, new StateSnapshot(this.store, extent));
         } catch (error) {
           done(asStoreError(error), NO_SNAPSHOT);
         }
@@ -290,15 +282,15 @@ export class KvState implements StateMachine {
   }
 
   /**
-   * A reader over the state as it is on disk, for a backup. Nothing is flushed for it, so no state gets ahead of its log
+   * A reader over the state as it is on disk. Nothing is flushed for it, so no state gets ahead of its log
    * because somebody took a copy of it; what is applied is on disk a moment later (see durableRevision).
    */
-  openDurable(done: Done<StateSnapshot | null>): void {
+  openDurable(extent: SnapshotExtent, done: Done<StateSnapshot | null>): void {
     this.queue.run((release) => {
       let snapshot: StateSnapshot | null = null;
       let failure: Error | null = this.broken ?? this.poison;
       try {
-        if (failure === null) snapshot = new StateSnapshot(this.store);
+        if (failure === null) snapshot = new StateSnapshot(this.store, extent);
       } catch (error) {
         failure = asStoreError(error);
       }
@@ -313,7 +305,7 @@ export class KvState implements StateMachine {
     const target: InstallTarget = {
       store: this.store,
       commit: (head, records, done) => this.commit(epoch, head, records, done),
-      discard: (generation: number) => this.discard(generationPrefix(generation), generationEnd(generation)),
+      discard: (generation: number) => this.discard(generation, generation),
     };
     return new StateInstaller(target, this.lastGeneration);
   }
@@ -368,7 +360,7 @@ export class KvState implements StateMachine {
   }
 
   private adopt(loaded: LoadedState): void {
-    this.model = new StateModel(this.store, loaded, this.options.cacheBytes);
+    this.model = new StateModel(this.store, loaded, this.options);
     this.model.space.watchRevisions(this.watched);
     this.diskHead = loaded.head;
     this.compacting = false;
@@ -392,14 +384,15 @@ export class KvState implements StateMachine {
       this.store.defer(() => done(poison));
       return;
     }
-    const history = new HistoryRecords(frozen.history, this.flush + 1);
+    const flushed = this.diskHead.revision;
+    const history = new HistoryRecords(frozen.history, this.flush + 1, flushed);
     const headAfter = (): StateHead => {
       const { kept } = this.diskHead;
       const hash = kept.hash.clone();
       hash.add(history.hash.a, history.hash.b);
       return { ...frozen.head, kept: { ...kept, records: kept.records + history.count, hash } };
     };
-    this.writePages(inPages(frozenOps(frozen, history)), headAfter, (error) => {
+    this.writePages(inPages(frozenOps(frozen, history, flushed)), headAfter, (error) => {
       if (error === null) {
         this.model.space.writeBack.thaw();
         this.model.space.history.thaw();
@@ -504,15 +497,15 @@ export class KvState implements StateMachine {
   /** Removes what an install left behind, or replaced. */
   private discardOthers(): void {
     const { generation } = this.model;
-    this.discard(GENERATIONS_BEGIN, generationPrefix(generation));
+    this.discard(0, generation - 1);
     // Above: what installs left behind; one under way is void by now (epoch).
-    this.discard(generationEnd(generation), generationPrefix(this.lastGeneration + 1));
+    this.discard(generation + 1, this.lastGeneration);
   }
 
-  /** Deletes a range in the background; what fails is tried again at the next open. */
-  private discard(gte: Buffer, lt: Buffer): void {
-    const range: KeyRange = { gte, lt: Buffer.compare(lt, GENERATIONS_END) < 0 ? lt : GENERATIONS_END };
-    const reader = this.store.range(range);
+  /** Deletes generations in the background; what fails is tried again at the next open. */
+  private discard(from: number, through: number): void {
+    if (through < from) return;
+    const reader = this.store.range(...generationRanges(from, through));
     const step = (): void => {
       reader.next(DISCARD_PAGE, (error, pairs) => {
         if (error !== null || pairs.length === 0) return reader.close();
@@ -524,13 +517,25 @@ export class KvState implements StateMachine {
   }
 }
 
-/** What a flush writes but for the head, made one by one. */
-function* frozenOps({ head, layer, tables }: Frozen, history: HistoryRecords): Generator<StoreOp> {
+/** What a flush writes but for the head, made one by one; `flushed` is the revision that is on disk. */
+function* frozenOps(
+  { head, layer, tables }: Frozen,
+  history: HistoryRecords,
+  flushed: Revision,
+): Generator<StoreOp> {
   const { generation } = head;
   const prefix = generationPrefix(generation);
-  for (const [key, value] of layer) yield { key: kvKey(prefix, key), value };
-  for (const { key, value } of tables) yield { key: stateKey(generation, key), value };
-  for (const { key, value } of history.make()) yield { key: stateKey(generation, key), value };
+  for (const [key, record] of layer) {
+    yield { key: kvKey(prefix, key), value: record === null ? null : storedOf(record) };
+    if (record !== null && isApart(record))
+      for (const op of valueOps(keyBytes(key), record, flushed)) yield onDisk(generation, op);
+  }
+  for (const op of tables) yield onDisk(generation, op);
+  for (const op of history.make()) yield onDisk(generation, op);
+}
+
+function onDisk(generation: number, { key, value }: StoreOp): StoreOp {
+  return { key: stateKey(generation, key), value };
 }
 
 function* inPages(ops: Iterable<StoreOp>): Generator<readonly StoreOp[]> {

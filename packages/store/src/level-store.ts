@@ -60,9 +60,9 @@ export class LevelStore implements OrderedStore {
     }
   }
 
-  range(range: KeyRange): RangeReader {
+  range(...ranges: readonly KeyRange[]): RangeReader {
     if (this.db.status !== 'open') return new ClosedReader(this.location);
-    return new LevelRangeReader(this.db, range);
+    return new LevelRangeReader(this.db, ranges);
   }
 
   batch(ops: readonly StoreOp[], done: Done<void>): void {
@@ -111,22 +111,50 @@ export class LevelStore implements OrderedStore {
 }
 
 class LevelRangeReader implements RangeReader {
-  private readonly iterator;
+  private readonly snapshot;
+  private readonly iterators;
 
-  constructor(db: Database, { gte, lt, reverse = false }: KeyRange) {
-    this.iterator = db.iterator({ gte, lt, reverse, highWaterMarkBytes: RANGE_PAGE_BYTES });
+  constructor(
+    private readonly db: Database,
+    ranges: readonly KeyRange[],
+  ) {
+    this.snapshot = db.snapshot();
+    const { snapshot } = this;
+    this.iterators = ranges.map(({ gte, lt, reverse = false }) =>
+      db.iterator({ gte, lt, reverse, highWaterMarkBytes: RANGE_PAGE_BYTES, snapshot }),
+    );
   }
 
   next(pairsMax: number, done: Done<readonly Pair[]>): void {
-    this.iterator.nextv(pairsMax).then(
+    this.page(pairsMax).then(
       (pairs) => done(null, pairs),
       (error: unknown) => done(asStoreError(error), NO_PAIRS),
     );
   }
 
+  private async page(pairsMax: number): Promise<readonly Pair[]> {
+    for (;;) {
+      const [iterator] = this.iterators;
+      if (iterator === undefined) return NO_PAIRS;
+      const pairs = await iterator.nextv(pairsMax);
+      if (pairs.length > 0 || this.iterators.length === 1) return pairs;
+      this.iterators.shift();
+      await iterator.close();
+    }
+  }
+
+  get(key: Buffer): Buffer | undefined {
+    try {
+      return this.db.getSync(key, { snapshot: this.snapshot });
+    } catch (error) {
+      throw asStoreError(error);
+    }
+  }
+
   close(): void {
     // Closing twice, or after the database closed, is no error to anybody.
-    this.iterator.close().catch(() => {});
+    for (const iterator of this.iterators) iterator.close().catch(() => {});
+    this.snapshot.close().catch(() => {});
   }
 }
 
@@ -139,6 +167,10 @@ class ClosedReader implements RangeReader {
 
   next(_pairsMax: number, done: Done<readonly Pair[]>): void {
     queueMicrotask(() => done(closedError(this.location), NO_PAIRS));
+  }
+
+  get(): never {
+    throw closedError(this.location);
   }
 
   close(): void {}

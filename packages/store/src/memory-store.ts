@@ -35,6 +35,8 @@ export class MemoryContent {
   /** The keys in order. */
   private readonly order: string[] = [];
   private readonly undo: Undo[][] = [];
+  /** Readers of the past, and what they have not seen change. */
+  private readonly views = new Set<View>();
   private writeFault: { readonly error: Error; readonly once: boolean } | null = null;
   private readFault: Error | null = null;
 
@@ -43,8 +45,13 @@ export class MemoryContent {
   }
 
   get(key: Buffer): Buffer | undefined {
-    if (this.readFault !== null) throw this.readFault;
+    this.assertReadable();
     return this.pairs.get(keyText(key))?.[1];
+  }
+
+  /** @throws whatever failReads said */
+  assertReadable(): void {
+    if (this.readFault !== null) throw this.readFault;
   }
 
   /** Keys in order, for a simulator that picks one to damage. */
@@ -123,9 +130,20 @@ export class MemoryContent {
     if (this.undo.length > UNDO_MAX) this.undo.shift();
   }
 
+  /** A view of everything as of now, until it is closed. */
+  openView(): View {
+    const view = new View((key) => this.pairs.get(key));
+    this.views.add(view);
+    return view;
+  }
+
+  closeView(view: View): void {
+    this.views.delete(view);
+  }
+
   /** The pairs of a range as of now. */
   slice({ gte, lt, reverse = false }: KeyRange): Pair[] {
-    if (this.readFault !== null) throw this.readFault;
+    this.assertReadable();
     const pairs: Pair[] = [];
     const end = lowerBound(this.order, keyText(lt));
     for (let i = lowerBound(this.order, keyText(gte)); i < end; i += 1) {
@@ -136,6 +154,7 @@ export class MemoryContent {
   }
 
   private put(key: string, pair: Pair | undefined): void {
+    for (const view of this.views) view.changing(key);
     const known = this.pairs.has(key);
     if (pair === undefined) {
       if (known) this.order.splice(lowerBound(this.order, key), 1);
@@ -147,10 +166,26 @@ export class MemoryContent {
   }
 }
 
+/** What was there when it was made: it keeps what changes meanwhile as it was. */
+class View {
+  private readonly before = new Map<string, Pair | undefined>();
+
+  constructor(private readonly now: (key: string) => Pair | undefined) {}
+
+  get(key: string): Pair | undefined {
+    return this.before.has(key) ? this.before.get(key) : this.now(key);
+  }
+
+  changing(key: string): void {
+    if (!this.before.has(key)) this.before.set(key, this.now(key));
+  }
+}
+
 export class MemoryStore implements OrderedStore {
   private readonly content: MemoryContent;
   private readonly schedule: Schedule;
   private state: 'open' | 'closed' | 'crashed' = 'open';
+  private readonly views = new Set<View>();
 
   constructor(content: MemoryContent, schedule: Schedule = scheduleMicrotask) {
     this.content = content;
@@ -160,6 +195,7 @@ export class MemoryStore implements OrderedStore {
   /** The process dies: nothing that is under way happens, no callback is called any more. */
   crash(): void {
     this.state = 'crashed';
+    for (const view of this.views) this.content.closeView(view);
   }
 
   get(key: Buffer): Buffer | undefined {
@@ -167,12 +203,15 @@ export class MemoryStore implements OrderedStore {
     return this.content.get(key);
   }
 
-  range(range: KeyRange): RangeReader {
+  range(...ranges: readonly KeyRange[]): RangeReader {
     try {
       this.assertOpen();
-      return new MemoryRangeReader(this, this.content.slice(range), null);
+      const pairs = ranges.flatMap((range) => this.content.slice(range));
+      const view = this.content.openView();
+      this.views.add(view);
+      return new MemoryRangeReader(this, pairs, view);
     } catch (error) {
-      return new MemoryRangeReader(this, [], error instanceof Error ? error : damaged(String(error)));
+      return new FailedReader(this, error instanceof Error ? error : damaged(String(error)));
     }
   }
 
@@ -225,6 +264,18 @@ export class MemoryStore implements OrderedStore {
     }, kind);
   }
 
+  /** A record as a reader sees it. @throws StoreError */
+  getIn(view: View, key: Buffer): Buffer | undefined {
+    this.assertOpen();
+    this.content.assertReadable();
+    return view.get(keyText(key))?.[1];
+  }
+
+  closeView(view: View): void {
+    this.views.delete(view);
+    this.content.closeView(view);
+  }
+
   private assertOpen(): void {
     if (this.state !== 'open') throw closedError();
   }
@@ -235,16 +286,13 @@ function closedError(): StoreError {
 }
 
 class MemoryRangeReader implements RangeReader {
-  private readonly store: MemoryStore;
-  private readonly pairs: readonly Pair[];
-  private readonly failure: Error | null;
   private position = 0;
 
-  constructor(store: MemoryStore, pairs: readonly Pair[], failure: Error | null) {
-    this.store = store;
-    this.pairs = pairs;
-    this.failure = failure;
-  }
+  constructor(
+    private readonly store: MemoryStore,
+    private readonly pairs: readonly Pair[],
+    private readonly view: View,
+  ) {}
 
   next(pairsMax: number, done: Done<readonly Pair[]>): void {
     this.store.later('read', () => {
@@ -257,8 +305,31 @@ class MemoryRangeReader implements RangeReader {
         bytes += pair[0].length + pair[1].length;
         page.push(pair);
       }
-      done(this.failure, page);
+      done(null, page);
     });
+  }
+
+  get(key: Buffer): Buffer | undefined {
+    return this.store.getIn(this.view, key);
+  }
+
+  close(): void {
+    this.store.closeView(this.view);
+  }
+}
+
+class FailedReader implements RangeReader {
+  constructor(
+    private readonly store: MemoryStore,
+    private readonly failure: Error,
+  ) {}
+
+  next(_pairsMax: number, done: Done<readonly Pair[]>): void {
+    this.store.later('read', () => done(this.failure, []));
+  }
+
+  get(): never {
+    throw this.failure;
   }
 
   close(): void {}

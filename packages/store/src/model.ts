@@ -24,7 +24,7 @@ import type { Hash64 } from './content-hash.js';
 import { liveIn, type PreparedRanges, textRange } from './delete-ranges.js';
 import type { IdempotencyTable } from './idempotency.js';
 import { type Change, KeySpace } from './key-space.js';
-import { putRecord } from './kv-record.js';
+import type { KvStateOptions } from './kv-state-options.js';
 import type { LeaseTable } from './leases.js';
 import type { OrderedStore } from './ordered-store.js';
 import type { Session, SessionTable } from './sessions.js';
@@ -68,13 +68,13 @@ export class StateModel {
   configurations: readonly ConfigurationAt[];
   readonly runningHash: Hash64;
 
-  constructor(store: OrderedStore, loaded: LoadedState, cacheBytes: number) {
+  constructor(store: OrderedStore, loaded: LoadedState, options: KvStateOptions) {
     const { head, sessions, idempotency, leases } = loaded;
     this.generation = head.generation;
     this.sessions = sessions;
     this.idempotency = idempotency;
     this.leases = leases;
-    this.space = new KeySpace(store, head, leases, cacheBytes);
+    this.space = new KeySpace(store, head, leases, options);
     for (const { hash } of [sessions, idempotency, leases]) this.space.hash.subtract(hash.a, hash.b);
     this.appliedThrough = head.appliedThrough;
     this.clusterMs = head.clusterMs;
@@ -281,7 +281,7 @@ export class StateModel {
   private put(key: Uint8Array, value: Uint8Array, note: RevisionNote): CommandResult {
     const text = keyText(key);
     const before = this.space.lend(text);
-    const after = putRecord(key, value, this.revision + 1, before);
+    const after = this.space.recordOfPut(key, value, before);
     return { type: 'put', revision: this.space.commit([{ key: text, before, after }], note) };
   }
 

@@ -22,10 +22,12 @@ export interface KeyRange {
   readonly reverse?: boolean;
 }
 
-/** Reads a range as it was when the reader was made. One `next` at a time. */
+/** Reads ranges, one behind the other, as all was when the reader was made. One `next` at a time. */
 export interface RangeReader {
-  /** The next pairs, at least one unless the range is through, at most `pairsMax` and about RANGE_PAGE_BYTES. */
+  /** The next pairs, at least one unless the ranges are through, at most `pairsMax` and about RANGE_PAGE_BYTES. */
   next(pairsMax: number, done: Done<readonly Pair[]>): void;
+  /** Any record, as it was when the reader was made. Not after close. @throws StoreError when it cannot be read */
+  get(key: Buffer): Buffer | undefined;
   close(): void;
 }
 
@@ -35,7 +37,7 @@ export const RANGE_PAGE_BYTES = 256 * 1024;
 export interface OrderedStore {
   /** @throws StoreError when the record cannot be read */
   get(key: Buffer): Buffer | undefined;
-  range(range: KeyRange): RangeReader;
+  range(...ranges: readonly KeyRange[]): RangeReader;
   /** All or nothing, and durable once `done` is called. Not to be called with an empty list. */
   batch(ops: readonly StoreOp[], done: Done<void>): void;
   /**

@@ -24,12 +24,13 @@ import {
 } from './history-records.js';
 import { refusalOf } from './history-reader.js';
 import { diskRange, isIn, overlayIn, type TextRange } from './key-range.js';
-import { entryOf, type KvRecord, modRevisionOf } from './kv-record.js';
+import { entryOf, isStub, type KvRecord, modRevisionOf, sizeOf } from './kv-record.js';
 import type { StateModel } from './model.js';
 import type { OrderedStore, Pair, RangeReader } from './ordered-store.js';
 import { unseal } from './sealed.js';
 import { checkedPair } from './state-loader.js';
 import { KIND_VERSION, PREFIX_BYTES, stateKey } from './state-records.js';
+import { completed, valuesAsOf } from './values-apart.js';
 import type { Layer } from './write-back.js';
 
 /** Keys counted in one page of a count. */
@@ -116,6 +117,8 @@ interface StreamParts {
   readonly decode: Decode;
   /** Does the record count? */
   readonly wanted: (record: KvRecord) => boolean;
+  /** By logical key, as the reader sees it. */
+  readonly readValue: (logical: Buffer) => Buffer | undefined;
 }
 
 function presentStream(source: ScanSource, request: ScanRequest, revision: Revision): Stream {
@@ -131,6 +134,7 @@ function presentStream(source: ScanSource, request: ScanRequest, revision: Revis
     reader,
     decode,
     wanted: (record) => modRevisionOf(record) <= revision,
+    readValue: valuesAsOf(reader, source.generation),
   });
 }
 
@@ -161,7 +165,8 @@ class PastSource implements Source {
       const valid = revisionOfVersion(logical) <= revision && revision < supersededBy(body);
       return { key: keyOfVersion(logical), record: valid ? decodeVersion(logical, body).record : null };
     };
-    const parts = { overlay: inOrder(memory, reverse), reader, decode, wanted: () => true };
+    const readValue = valuesAsOf(reader, generation);
+    const parts = { overlay: inOrder(memory, reverse), reader, decode, wanted: () => true, readValue };
     this.versions = new Stream(request, parts, Math.max(READS_MIN, present - revision));
     this.changes = new ChangedSince(store, generation, history, range, revision);
   }
@@ -297,9 +302,16 @@ class Stream implements Source {
     const bytes = bytesOf(key, record, this.request);
     const full = this.items.length > 0 && this.bytes + bytes > PAGE_BYTES_MAX;
     if (full || this.items.length >= this.countMax) return this.stopAt(key);
-    this.items.push([key, record]);
+    this.items.push([key, this.complete(key, record)]);
     this.bytes += bytes;
     return true;
+  }
+
+  /** With its value, if that is asked for. */
+  private complete(key: string, record: KvRecord): KvRecord {
+    const { countOnly, keysOnly } = this.request;
+    if (countOnly || keysOnly || !isStub(record)) return record;
+    return completed(keyBytes(key), record, this.parts.readValue);
   }
 
   private stopAt(key: string): false {
@@ -315,7 +327,7 @@ function pageCountMax({ countOnly, limit }: ScanRequest): number {
 
 function bytesOf(key: string, record: KvRecord, { countOnly, keysOnly }: ScanRequest): number {
   if (countOnly) return 0;
-  return key.length + (keysOnly ? 0 : record.length);
+  return key.length + (keysOnly ? 0 : sizeOf(record));
 }
 
 /** Merges what the streams gave and cuts it where the first of them was cut, or the page is full. */

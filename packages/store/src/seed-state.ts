@@ -1,6 +1,6 @@
 /**
- * The state that a new cluster begins with, made of a snapshot of an old one: a stream of chunks in, a stream of chunks
- * out (snapshot.ts). What a user's key holds stays as it was; what says *where in a history* it stands is moved on.
+ * The state that a new cluster begins with, made of a snapshot of what an old one has at present: a stream of chunks in, a
+ * stream of chunks out (snapshot.ts). What a user's key holds stays as it was; what says *where in a history* it stands is moved on.
  *
  * - The **slot** is that of the new log. Sessions and leases are named by the log position of their opening, so the new
  *   log has to go on above every position that the old cluster may still hand out.
@@ -15,9 +15,8 @@ import type { ConfigurationAt, Slot } from '@kvd/paxos';
 import { BackupError } from './backup-errors.js';
 import { Hash64 } from './content-hash.js';
 import { damaged } from './errors.js';
-import { unseal } from './sealed.js';
 import { decodeChunk, encodeItem, type SnapshotItem } from './snapshot.js';
-import { KIND_REVISION, KIND_VERSION, type StateHead } from './state-records.js';
+import { isPresent, type StateHead } from './state-records.js';
 
 /** How far a new cluster's revisions are above those of the state that it was made of. */
 export const DEFAULT_REVISION_STEP = 1_000_000_000;
@@ -39,21 +38,17 @@ export class SeededState {
   /** As the new cluster has it. */
   head: StateHead | null = null;
   private arrived = 0;
-  private records = 0;
 
   constructor(private readonly seed: StateSeed) {}
 
   /** @throws StoreError damaged, BackupError bad-request when there is no room above the snapshot */
   turn(chunk: Uint8Array): Buffer {
     const parts: Buffer[] = [];
-    for (const item of decodeChunk(chunk)) {
-      const turned = this.turnItem(item);
-      if (turned !== null) parts.push(encodeItem(turned));
-    }
+    for (const item of decodeChunk(chunk)) parts.push(encodeItem(this.turnItem(item)));
     return Buffer.concat(parts);
   }
 
-  private turnItem(item: SnapshotItem): SnapshotItem | null {
+  private turnItem(item: SnapshotItem): SnapshotItem {
     switch (item.type) {
       case 'head':
         this.source = item.head;
@@ -61,25 +56,14 @@ export class SeededState {
         return { type: 'head', head: this.head };
       case 'record':
         this.arrived += 1;
-        if (isHistory(item.key)) {
-          // Nobody will look at it again, but a source with a flipped bit is not to be believed in anything.
-          unseal(item.key, item.record);
-          return null;
-        }
-        this.records += 1;
+        if (!isPresent(item.key)) throw damaged('a record that is not of the present');
         return item;
       case 'end':
         if (item.records !== this.arrived)
           throw damaged(`${item.records} records were sent, ${this.arrived} arrived`);
-        return { type: 'end', records: this.records };
+        return item;
     }
   }
-}
-
-/** Is it a record of what was, and not of what is? */
-export function isHistory(logical: Buffer): boolean {
-  const kind = logical[0];
-  return kind === KIND_VERSION || kind === KIND_REVISION;
 }
 
 /** The head without its history: nothing below its own revision can be read. */

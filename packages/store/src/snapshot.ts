@@ -2,20 +2,24 @@
  * Snapshots: the state after a slot as a stream of chunks, and its way back onto a disk (S10). A stream is
  *
  *     1 | length (4) | head                                          first
- *     2 | key length (2) | record length (4) | key | record          each record, by logical key, ascending
+ *     2 | key length (2) | record length (4) | key | record          each record, by logical key, values that lie apart last
  *     3 | number of records (8)                                      last
  *
  * and chunks are cut between these. Records are as on disk, so their checksums travel with them; the head has the
  * content hash of the whole.
+ *
+ * A stream of the **present** alone, for a backup, has no history, and all values in their records.
  */
 import type { ConfigurationAt, Slot } from '@kvd/paxos';
 import { MsgpackReader, MsgpackWriter, PAGE_BYTES_MAX } from '@kvd/protocol';
 import type { Done, SnapshotReader } from '@kvd/replica';
 import { asBuffer, readU53, U53_BYTES, writeU53 } from './bytes.js';
 import { asStoreError, damaged } from './errors.js';
+import { inlineRecord } from './kv-record.js';
 import type { OrderedStore, Pair, RangeReader } from './ordered-store.js';
 import { consistentRange, StateRecords } from './state-loader.js';
-import { PREFIX_BYTES, readHead, type StateHead, writeHead } from './state-records.js';
+import { isPresent, KIND_KEY, PREFIX_BYTES, readHead, type StateHead, writeHead } from './state-records.js';
+import { completed, valuesAsOf } from './values-apart.js';
 
 const HEAD = 1;
 const RECORD = 2;
@@ -27,6 +31,9 @@ export type SnapshotItem =
   | { readonly type: 'head'; readonly head: StateHead }
   | { readonly type: 'record'; readonly key: Buffer; readonly record: Buffer }
   | { readonly type: 'end'; readonly records: number };
+
+/** What a snapshot is to have of the state. */
+export type SnapshotExtent = 'all' | 'present';
 
 const writer = new MsgpackWriter();
 
@@ -46,7 +53,10 @@ export class StateSnapshot implements SnapshotReader {
   private count = 0;
   private stage: 'head' | 'records' | 'through' = 'head';
 
-  constructor(store: OrderedStore) {
+  constructor(
+    store: OrderedStore,
+    private readonly extent: SnapshotExtent,
+  ) {
     const { head, reader } = consistentRange(store);
     this.store = store;
     this.head = head;
@@ -83,12 +93,13 @@ export class StateSnapshot implements SnapshotReader {
     for (; this.position < this.pending.length && size < bytesMax; this.position += 1) {
       const pair = this.pending[this.position];
       if (pair === undefined) break;
+      let encoded: Buffer | null;
       try {
-        this.records.add(pair[0].subarray(PREFIX_BYTES), pair[1]);
+        encoded = this.encode(pair[0].subarray(PREFIX_BYTES), pair[1]);
       } catch (error) {
         return this.fail(error, done);
       }
-      const encoded = encodeRecord(pair[0].subarray(PREFIX_BYTES), pair[1]);
+      if (encoded === null) continue;
       size += encoded.length;
       this.count += 1;
       parts.push(encoded);
@@ -111,6 +122,16 @@ export class StateSnapshot implements SnapshotReader {
       parts.push(encodeEnd(this.count));
       done(null, Buffer.concat(parts));
     });
+  }
+
+  /** Checks a record of the disk, and says what is sent of it. @throws StoreError damaged */
+  private encode(logical: Buffer, record: Buffer): Buffer | null {
+    this.records.add(logical, record);
+    if (this.extent === 'all') return encodeRecord(logical, record);
+    if (!isPresent(logical)) return null;
+    if (logical.readUInt8(0) !== KIND_KEY) return encodeRecord(logical, record);
+    const whole = completed(logical.subarray(1), record, valuesAsOf(this.reader, this.head.generation));
+    return encodeRecord(logical, inlineRecord(whole));
   }
 
   private fail(error: unknown, done: Done<Uint8Array | null>): void {

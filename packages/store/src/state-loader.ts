@@ -3,10 +3,11 @@
  * records come into memory whole; key-value records stay on disk.
  */
 import type { Done } from '@kvd/replica';
+import { keyBytes } from './bytes.js';
 import { addSealed, Hash64 } from './content-hash.js';
 import { asStoreError, damaged } from './errors.js';
 import { IdempotencyTable } from './idempotency.js';
-import { decodeRevisions, decodeVersion } from './history-records.js';
+import { decodeRevisions, decodeVersion, keyOfVersion } from './history-records.js';
 import { checkRecord, hashA, hashB } from './kv-record.js';
 import { LeaseTable } from './leases.js';
 import {
@@ -22,11 +23,10 @@ import {
   emptyHead,
   FLUSHES_END,
   flushKey,
-  GENERATIONS_BEGIN,
-  GENERATIONS_END,
-  generationEnd,
+  GENERATION_MAX,
   generationOf,
   generationPrefix,
+  generationRanges,
   KIND_IDEMPOTENCY,
   KIND_KEY,
   KIND_LEASE,
@@ -35,6 +35,7 @@ import {
   KIND_RESULTS,
   KIND_REVISION,
   KIND_SESSION,
+  KIND_VALUE,
   KIND_VERSION,
   MARKERS_KEPT,
   PREFIX_BYTES,
@@ -45,6 +46,7 @@ import {
   unsealStateHead,
   userKey,
 } from './state-records.js';
+import { ValueBalance } from './values-apart.js';
 
 export interface LoadedState {
   readonly head: StateHead;
@@ -89,13 +91,14 @@ export class StateRecords {
   private readonly kvHash = new Hash64();
   private historyRecords = 0;
   private readonly historyHash = new Hash64();
+  private readonly values = new ValueBalance();
 
   /** A record by its logical key. @throws StoreError damaged */
   add(logical: Buffer, record: Buffer): void {
     if (logical.length === 0) throw damaged('a record without a key');
     switch (logical.readUInt8(0)) {
       case KIND_KEY:
-        checkRecord(logical.subarray(1), record);
+        this.values.addRecord(logical.subarray(1), checkRecord(logical.subarray(1), record));
         this.kvHash.add(hashA(record), hashB(record));
         this.keys += 1;
         return;
@@ -111,6 +114,8 @@ export class StateRecords {
         return this.leases.loadKey(logical, record);
       case KIND_LEASE:
         return this.leases.loadLease(logical, record);
+      case KIND_VALUE:
+        return this.values.addValue(logical, record);
       case KIND_VERSION:
       case KIND_REVISION:
         return this.addHistory(logical, record);
@@ -137,6 +142,7 @@ export class StateRecords {
 
   /** @throws StoreError damaged: this is not what `head` describes */
   check(head: Pick<StateHead, 'contentHash' | 'keys' | 'kept'>): void {
+    this.values.check();
     const { kept } = head;
     if (this.historyRecords !== kept.records || !this.historyHash.equals(kept.hash)) {
       throw damaged(`the history has ${this.historyRecords} records, ${kept.records} were written`);
@@ -149,7 +155,8 @@ export class StateRecords {
 
   private addHistory(logical: Buffer, record: Buffer): void {
     const { body } = unseal(logical, record);
-    if (logical.readUInt8(0) === KIND_VERSION) decodeVersion(logical, body);
+    if (logical.readUInt8(0) === KIND_VERSION)
+      this.values.addRecord(keyBytes(keyOfVersion(logical)), decodeVersion(logical, body).record);
     else decodeRevisions(logical, body);
     addSealed(this.historyHash, record);
     this.historyRecords += 1;
@@ -164,7 +171,7 @@ export function consistentRange(store: OrderedStore): {
   for (;;) {
     const { flush, head } = readStateHead(store);
     const { generation } = head;
-    const reader = store.range({ gte: generationPrefix(generation), lt: generationEnd(generation) });
+    const reader = store.range(...generationRanges(generation, generation));
     // A write may end in another thread between the two; then once more.
     if (readStateHead(store).flush === flush) return { head, reader };
     reader.close();
@@ -247,12 +254,20 @@ function loadTables(store: OrderedStore, generation: number, done: Done<StateRec
 
 /** The highest generation with records on disk; 0: none. */
 function lastGeneration(store: OrderedStore, done: Done<number>): void {
-  const reader = store.range({ gte: GENERATIONS_BEGIN, lt: GENERATIONS_END, reverse: true });
-  reader.next(1, (error, pairs) => {
-    reader.close();
-    const key = pairs[0]?.[0];
-    done(error, key === undefined ? 0 : generationOf(key));
-  });
+  const ranges = generationRanges(0, GENERATION_MAX);
+  let last = 0;
+  const next = (): void => {
+    const range = ranges.shift();
+    if (range === undefined) return done(null, last);
+    const reader = store.range({ ...range, reverse: true });
+    reader.next(1, (error, pairs) => {
+      reader.close();
+      if (error !== null) return done(error, last);
+      for (const [key] of pairs) last = Math.max(last, generationOf(key));
+      next();
+    });
+  };
+  next();
 }
 
 function readStateHead(store: OrderedStore): { readonly flush: number; readonly head: StateHead } {
@@ -261,7 +276,7 @@ function readStateHead(store: OrderedStore): { readonly flush: number; readonly 
   return unsealStateHead(record);
 }
 
-/** The user's key and record of a pair of kind k, checked. @throws StoreError damaged */
+/** The user's key and record of a pair of kind k, checked; a stub, where the value lies apart. @throws StoreError damaged */
 export function checkedPair([key, record]: Pair): { readonly key: Buffer; readonly record: Buffer } {
   const bytes = userKey(key);
   return { key: bytes, record: checkRecord(bytes, record) };

@@ -13,8 +13,11 @@
  *     G + generation (4) + w + revision + part    what a revision did (history-records.ts)
  *     H                                           the head: which generation, applied through which slot, hashes
  *     M + number                                  marker of the flush with this number, of the last MARKERS_KEPT
+ *     V + generation (4) + v + revision + key     a value that lies apart (kv-record.ts), of the record with this modRevision
  *
- * The part after the generation is a record's logical key. Nothing here does I/O.
+ * The part after the generation is a record's logical key. Values come last, and in the order in which they are written:
+ * LevelDB then only moves their tables down its levels. If anything came after them, the table in which they end would
+ * have to take in each new one (half of all that was written of values of 10 KB). Nothing here does I/O.
  */
 import type { ConfigurationAt, MarkerNumber, Slot } from '@kvd/paxos';
 import {
@@ -29,11 +32,12 @@ import {
 } from '@kvd/protocol';
 import { numberKey, readU53, U53_BYTES, writeU53 } from './bytes.js';
 import { Hash64 } from './content-hash.js';
+import type { KeyRange } from './ordered-store.js';
 import { decodeBody, seal, unseal } from './sealed.js';
 
 export const STATE_HEAD_KEY = Buffer.from('H');
-export const GENERATIONS_BEGIN = Buffer.from('G');
-export const GENERATIONS_END = STATE_HEAD_KEY;
+const RECORDS = 'G';
+const VALUES = 'V';
 export const FLUSHES_END = Buffer.from('N');
 /** Flushes whose markers are kept: longer than a write-ahead file of LevelDB is likely to reach back. */
 export const MARKERS_KEPT = 1024;
@@ -46,12 +50,13 @@ export const KIND_LEASE = 0x6c;
 export const KIND_SESSION = 0x73;
 export const KIND_RESULTS = 0x74;
 export const KIND_RESULT = 0x75;
+export const KIND_VALUE = 0x76;
 export const KIND_REVISION = 0x77;
 
 const GENERATION_BYTES = 4;
 /** Length of what comes before the logical key. */
 export const PREFIX_BYTES = 1 + GENERATION_BYTES;
-const GENERATION_MAX = 2 ** 32 - 1;
+export const GENERATION_MAX = 2 ** 32 - 1;
 const LANE_MAX = 2 ** 32 - 1;
 const HEAD_FIELDS = 17;
 
@@ -105,26 +110,37 @@ export function emptyHead(generation: number): StateHead {
   };
 }
 
+/** Of its records but for the values that lie apart. */
 export function generationPrefix(generation: number): Buffer {
+  return prefixOf(RECORDS, generation);
+}
+
+function prefixOf(letter: string, generation: number): Buffer {
   const prefix = Buffer.alloc(PREFIX_BYTES);
-  prefix.write('G', 0, 'latin1');
+  prefix.write(letter, 0, 'latin1');
   prefix.writeUInt32BE(generation, 1);
   return prefix;
+}
+
+/** All records of generations from `from` to `through`, as ranges of the disk. */
+export function generationRanges(from: number, through: number): KeyRange[] {
+  return [RECORDS, VALUES].map((letter) => ({
+    gte: prefixOf(letter, from),
+    lt:
+      through >= GENERATION_MAX
+        ? Buffer.of(letter.charCodeAt(0) + 1)
+        : prefixOf(letter, Math.max(from, through + 1)),
+  }));
 }
 
 export function generationOf(key: Buffer): number {
   return key.readUInt32BE(1);
 }
 
-/** What comes after every key of the generation. */
-export function generationEnd(generation: number): Buffer {
-  return generation === GENERATION_MAX ? GENERATIONS_END : generationPrefix(generation + 1);
-}
-
 /** The disk key of a logical key. */
 export function stateKey(generation: number, logical: Buffer): Buffer {
   const key = Buffer.allocUnsafe(PREFIX_BYTES + logical.length);
-  key.write('G', 0, 'latin1');
+  key.write(logical[0] === KIND_VALUE ? VALUES : RECORDS, 0, 'latin1');
   key.writeUInt32BE(generation, 1);
   logical.copy(key, PREFIX_BYTES);
   return key;
@@ -137,6 +153,23 @@ export function kvKey(prefix: Buffer, key: string): Buffer {
   bytes.writeUInt8(KIND_KEY, PREFIX_BYTES);
   bytes.write(key, PREFIX_BYTES + 1, 'latin1');
   return bytes;
+}
+
+/** Is it a record of what is, whole in itself? Else of what was, or a value that lies apart. */
+export function isPresent(logical: Buffer): boolean {
+  const kind = logical[0];
+  return kind !== KIND_VERSION && kind !== KIND_REVISION && kind !== KIND_VALUE;
+}
+
+/**
+ * Of the value that the key's record with this modRevision left apart: by revision first, so in the order of writing.
+ */
+export function valueKey(key: Uint8Array, revision: Revision): Buffer {
+  const logical = Buffer.allocUnsafe(1 + U53_BYTES + key.length);
+  logical.writeUInt8(KIND_VALUE, 0);
+  writeU53(logical, revision, 1);
+  logical.set(key, 1 + U53_BYTES);
+  return logical;
 }
 
 /** The user's key in a disk key of kind k. */

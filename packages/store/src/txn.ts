@@ -16,7 +16,7 @@ import {
 import { errorResult } from './batches.js';
 import { asBuffer, keyBytes, keyText } from './bytes.js';
 import type { Victim } from './delete-ranges.js';
-import { type KvRecord, entryOf, leaseOf, putRecord, valueOf } from './kv-record.js';
+import { type KvRecord, entryOf, leaseOf, valueOf } from './kv-record.js';
 import type { Change, KeySpace } from './key-space.js';
 
 export interface TxnDone {
@@ -98,7 +98,7 @@ class Branch {
     const refusal = lease === 0 ? null : this.attach(lease, key);
     if (refusal !== null) return refusal;
     const before = this.space.lookup(key);
-    const after = putRecord(bytes, value, this.space.revision + 1, before, lease);
+    const after = this.space.recordOfPut(bytes, value, before, lease);
     this.changes.set(key, { key, before, after });
     return null;
   }
@@ -123,7 +123,7 @@ class Branch {
     if (sum === null) return errorResult('KVD_NOT_AN_INTEGER', `${present} + ${delta} has more than 64 bits`);
     const value = Buffer.from(sum.toString(), 'latin1');
     const lease = before === null ? 0 : leaseOf(before);
-    const after = putRecord(bytes, value, this.space.revision + 1, before, lease);
+    const after = this.space.recordOfPut(bytes, value, before, lease);
     this.changes.set(key, { key, before, after });
     this.results.push({ type: 'added', value: sum });
     return null;

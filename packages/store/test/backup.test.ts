@@ -23,9 +23,12 @@ const ORIGIN = { clusterId: CLUSTER, replicaId: 2, wallMs: 1_700_000_000_000 };
 const VOTER = { replicaId: 1, role: 'voter', incarnation: 'ab'.repeat(16), address: '127.0.0.1:1' } as const;
 const FOUNDED = { clusterId: CLUSTER, alpha: 16, replaces: 0, members: [VOTER], acceptQuorum: 0 };
 
+/** Some values lie apart: in a backup they do not. */
+const OPTIONS = { cacheBytes: 1024 * 1024, apartBytes: 8 };
+
 /** A configuration, keys with a history, a session, an idempotency key, a lease. */
 async function lived(puts = 30): Promise<KvState> {
-  const state = createMemoryState();
+  const state = createMemoryState(undefined, OPTIONS);
   await apply(state, { type: 'configuration', configuration: FOUNDED });
   await run(state, [{ type: 'open-session' }], 1000);
   for (let sequence = 1; sequence <= puts; sequence += 1) {
@@ -39,8 +42,8 @@ async function lived(puts = 30): Promise<KvState> {
   return state;
 }
 
-async function partsOf(state: KvState, bytesMax = 500): Promise<Buffer[]> {
-  const snapshot = await call<StateSnapshot | null>((done) => state.openDurable(done));
+async function partsOf(state: KvState, bytesMax = 200): Promise<Buffer[]> {
+  const snapshot = await call<StateSnapshot | null>((done) => state.openDurable('present', done));
   if (snapshot === null) throw new Error('no snapshot');
   const writer = new BackupWriter(snapshot, ORIGIN);
   const parts: Buffer[] = [];
@@ -87,7 +90,7 @@ test('a backup says what it is of, and is whole however it arrives', async (t) =
 
 test('a backup shows one state, whatever is written while it is read', async (t) => {
   const state = await lived();
-  const snapshot = await call<StateSnapshot | null>((done) => state.openDurable(done));
+  const snapshot = await call<StateSnapshot | null>((done) => state.openDurable('present', done));
   const writer = new BackupWriter(snapshot as StateSnapshot, ORIGIN);
   const before = { revision: state.revision, hash: state.contentHash };
   const parts: Buffer[] = [];

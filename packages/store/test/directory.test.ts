@@ -157,6 +157,21 @@ test('a directory in use is refused', async (t) => {
   await (await openDirectory(path, REQUEST)).close();
 });
 
+test('a directory of the format before this one is taken over, and one before that is refused', async (t) => {
+  const { path } = await used(t);
+  const file = join(path, 'identity.json');
+  const present = decodeIdentity(readFileSync(file, 'utf8'));
+  writeFileSync(file, encodeIdentity({ ...present, format: 2 }));
+  const directory = await openDirectory(path, REQUEST);
+  t.strictSame(directory.setAside, [], 'nothing was lost');
+  await directory.close();
+  t.equal(decodeIdentity(readFileSync(file, 'utf8')).format, 3);
+  writeFileSync(file, encodeIdentity({ ...present, format: 1 }));
+  const { kind, message } = await refused(openDirectory(path, REQUEST));
+  t.equal(kind, 'newer-format');
+  t.match(message, /has format 1, this program knows formats 2 to 3/);
+});
+
 test('the directory of another replica, another founding or a newer format is refused and left alone', async (t) => {
   const { path } = await used(t);
   const before = readFileSync(join(path, 'identity.json'), 'utf8');
@@ -168,10 +183,10 @@ test('the directory of another replica, another founding or a newer format is re
   );
   t.equal(differs.kind, 'founding-differs');
   t.match(differs.message, /3=127\.0\.0\.1:3/);
-  writeFileSync(join(path, 'identity.json'), encodeIdentity({ ...decodeIdentity(before), format: 3 }));
+  writeFileSync(join(path, 'identity.json'), encodeIdentity({ ...decodeIdentity(before), format: 4 }));
   t.equal((await refused(openDirectory(path, REQUEST))).kind, 'newer-format');
   t.throws(
-    () => decodeIdentity(before.replace('"format":2', '"format":3')),
+    () => decodeIdentity(before.replace('"format":3', '"format":4')),
     /fails its checksum/,
     'a flipped bit',
   );

@@ -35,6 +35,8 @@ import {
   text,
 } from './helpers.js';
 
+/** Most values of the fuzz lie apart, some do not. */
+const OPTIONS = { cacheBytes: 4000, apartBytes: 6 };
 const KINDS = ['the memory twin', 'LevelDB'] as const;
 
 async function freshStore(t: Test, kind: (typeof KINDS)[number]): Promise<OrderedStore> {
@@ -93,7 +95,7 @@ for (const kind of KINDS) {
     const random = randomFrom(seed);
     const pick = (n: number): number => Math.floor(random() * n);
     const key = (): string => `k${String(pick(300)).padStart(3, '0')}`;
-    const state = new KvState(await freshStore(t, kind), freshState(), { cacheBytes: 4000 });
+    const state = new KvState(await freshStore(t, kind), freshState(), OPTIONS);
     // The same slots on a second state that flushes at other times, if ever.
     const witness = createMemoryState();
     const model = new Map<string, string>();

@@ -22,9 +22,12 @@ const MEMBERS = [3, 1, 2].map((replicaId) => ({
   role: 'voter' as const,
 }));
 
+/** Some values lie apart. */
+const OPTIONS = { cacheBytes: 1024 * 1024, apartBytes: 8 };
+
 /** Keys with a history, a session, an idempotency key, a lease with a key of its own. */
 async function lived(): Promise<KvState> {
-  const state = createMemoryState();
+  const state = createMemoryState(undefined, OPTIONS);
   await run(state, [{ type: 'open-session' }], 1000);
   for (let sequence = 1; sequence <= 60; sequence += 1) {
     const origin = { session: 65_536, sequence, lowestUnanswered: 1 };
@@ -38,7 +41,7 @@ async function lived(): Promise<KvState> {
 }
 
 async function requestOf(state: KvState, more: Partial<SeedRequest> = {}): Promise<SeedRequest> {
-  const snapshot = await call<SnapshotReader>((done) => state.openFlushed(done));
+  const snapshot = await call<SnapshotReader>((done) => state.openFlushed('present', done));
   return {
     clusterId: CLUSTER,
     members: MEMBERS,

@@ -19,6 +19,9 @@ import {
   text,
 } from './helpers.js';
 
+/** Some values lie apart. */
+const OPTIONS = { cacheBytes: 1024 * 1024, apartBytes: 9 };
+
 interface Rig {
   readonly content: MemoryContent;
   readonly store: MemoryStore;
@@ -29,7 +32,7 @@ function rig(): Rig {
   const content = new MemoryContent();
   content.apply(formatStateOps());
   const store = new MemoryStore(content);
-  return { content, store, state: new KvState(store, freshState()) };
+  return { content, store, state: new KvState(store, freshState(), OPTIONS) };
 }
 
 /** Keys, a session with results, an idempotency record; some of it flushed, some not. */
@@ -44,7 +47,7 @@ async function lived(state: KvState): Promise<void> {
 }
 
 const openSnapshot = (state: KvState): Promise<SnapshotReader> =>
-  call<SnapshotReader>((done) => state.openFlushed(done));
+  call<SnapshotReader>((done) => state.openFlushed('all', done));
 
 async function snapshotOf(state: KvState): Promise<{ readonly slot: number; readonly chunks: Uint8Array[] }> {
   const reader = await openSnapshot(state);
@@ -72,7 +75,7 @@ test('a snapshot installed on another disk is the same state, exactly-once table
   const store = await LevelStore.open(scratch(t), { ...levelOptions('state'), createIfMissing: true });
   t.teardown(() => call<void>((done) => store.close(done)));
   await call<void>((done) => store.batch(formatStateOps(), done));
-  const other = new KvState(store, freshState());
+  const other = new KvState(store, freshState(), OPTIONS);
   await run(other, [put('what was here before', '1'), put('key 5', 'old')]);
   await flush(other);
   await run(other, [put('not even flushed', '1')]);
@@ -174,7 +177,7 @@ test('what an interrupted install left behind is removed', async (t) => {
   t.ok(content.size > clean);
   store.crash();
 
-  const after = new KvState(new MemoryStore(content), freshState());
+  const after = new KvState(new MemoryStore(content), freshState(), OPTIONS);
   await call<void>((done) => after.reload(done));
   await settled(t, () => content.size === clean);
   t.equal(text(after.get(bytes('mine'))?.value ?? bytes('')), '1');
@@ -209,7 +212,7 @@ test('a crash at any write of an install leaves the old state or the new one', a
       queueMicrotask(task);
     });
     store.current = dying;
-    const victim = new KvState(dying, freshState());
+    const victim = new KvState(dying, freshState(), OPTIONS);
     // Opening reads only.
     const ready = new Promise<void>((resolve) => dying.defer(resolve));
     await ready;
@@ -218,7 +221,7 @@ test('a crash at any write of an install leaves the old state or the new one', a
     for (const chunk of chunks) installer.write(chunk, () => {});
     installer.finish(slot, () => {});
     await dead;
-    const after = new KvState(new MemoryStore(content), freshState());
+    const after = new KvState(new MemoryStore(content), freshState(), OPTIONS);
     await call<void>((done) => after.reload(done));
     const found = JSON.stringify(await contents(after));
     t.ok(found === expected.old || found === expected.new, `after ${writes} writes`);

@@ -91,7 +91,7 @@ export class SnapshotStreams {
     const { status, wallMs } = this.#ports;
     const { id: replicaId, clusterId } = status();
     return new Promise((resolve, reject) => {
-      state.openDurable((error, snapshot) => {
+      state.openDurable('present', (error, snapshot) => {
         if (error !== null || snapshot === null) {
           reject(new KvdError('KVD_UNAVAILABLE', `the state cannot be read: ${error?.message ?? ''}`));
         } else if (snapshot.configurations.length === 0) {

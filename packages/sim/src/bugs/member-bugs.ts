@@ -211,7 +211,7 @@ const aheadOfTheLog: Bug = {
   scenario: 'witness-and-snapshots',
   plant: () => ({
     state: (state) => {
-      state.openSnapshot = (done) => state.openFlushed(done);
+      state.openSnapshot = (done) => state.openFlushed('all', done);
       return state;
     },
     replica: (replica) =>

@@ -139,7 +139,7 @@ async function seed(
   if (replayed === null) throw new RecoverError('unrecoverable', 'there is nothing to make a new cluster of');
   const { state } = replayed;
   const snapshot = await call<Parameters<typeof seedDirectories>[1]['snapshot']>((done) =>
-    state.openFlushed(done),
+    state.openFlushed('present', done),
   );
   return seedDirectories(directory, {
     clusterId: randomBytes(16).toString('hex'),

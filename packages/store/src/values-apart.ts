@@ -1,0 +1,85 @@
+/**
+ * Values that lie apart (kv-record.ts): how they are written, found and counted.
+ *
+ * A value is written by the flush that first writes its record, present or already of the past, and removed with that
+ * record's version by the compaction. So on disk every stub has its value, every value one stub, and a flush knows by the
+ * revision alone whether a value is there already: everything at or below the revision that was flushed last is.
+ */
+import type { Revision } from '@kvd/protocol';
+import { crc32 } from 'node:zlib';
+import { Hash64, mixA, mixB } from './content-hash.js';
+import { damaged } from './errors.js';
+import {
+  checkValueRecord,
+  crcOfStub,
+  crcOfValueRecord,
+  isApart,
+  isStub,
+  joinRecord,
+  type KvRecord,
+  modRevisionOf,
+  valueRecordOf,
+} from './kv-record.js';
+import type { RangeReader, StoreOp } from './ordered-store.js';
+import { nameOf } from './sealed.js';
+import { stateKey, valueKey } from './state-records.js';
+
+/** Writes the value of a record that lies apart, if no flush has done so: on logical keys. */
+export function* valueOps(key: Uint8Array, record: KvRecord, flushed: Revision): Generator<StoreOp> {
+  const revision = modRevisionOf(record);
+  if (isApart(record) && revision > flushed)
+    yield { key: valueKey(key, revision), value: valueRecordOf(record) };
+}
+
+/** Reads values of a generation as they were when the reader was made. */
+export function valuesAsOf(reader: RangeReader, generation: number): (logical: Buffer) => Buffer | undefined {
+  return (logical) => reader.get(stateKey(generation, logical));
+}
+
+/** The record with its value. `read`: by logical key. @throws StoreError damaged: it is not there, or not whole */
+export function completed(
+  key: Uint8Array,
+  record: KvRecord,
+  read: (logical: Buffer) => Buffer | undefined,
+): KvRecord {
+  if (!isStub(record)) return record;
+  const valueRecord = read(valueKey(key, modRevisionOf(record)));
+  if (valueRecord === undefined) throw damaged(`the value of ${nameOf(key)} is missing`);
+  return joinRecord(key, record, valueRecord);
+}
+
+/**
+ * Do values and stubs belong together? Each stub adds to a sum what its value takes away again, in whatever order they
+ * come.
+ */
+export class ValueBalance {
+  private readonly sum = new Hash64();
+  private stubs = 0;
+  private values = 0;
+
+  addRecord(key: Uint8Array, record: KvRecord): void {
+    if (!isStub(record)) return;
+    this.stubs += 1;
+    const { a, b } = ofValue(valueKey(key, modRevisionOf(record)), crcOfStub(record));
+    this.sum.add(a, b);
+  }
+
+  /** @throws StoreError damaged */
+  addValue(logical: Buffer, record: Buffer): void {
+    checkValueRecord(logical, record);
+    this.values += 1;
+    const { a, b } = ofValue(logical, crcOfValueRecord(record));
+    this.sum.subtract(a, b);
+  }
+
+  /** @throws StoreError damaged */
+  check(): void {
+    if (this.stubs !== this.values || !this.sum.equals(new Hash64()))
+      throw damaged(`${this.stubs} records have their values apart, ${this.values} values are there`);
+  }
+}
+
+function ofValue(logical: Buffer, crc: number): Hash64 {
+  const name = crc32(logical);
+  return new Hash64(mixA(name, crc) >>> 0, mixB(crc, name) >>> 0);
+}
