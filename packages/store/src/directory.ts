@@ -11,7 +11,13 @@ import { foundingMembers } from '@kvd/protocol';
 import type { Done } from '@kvd/replica';
 import type { DirectoryDisk, StorePart } from './directory-disk.js';
 import { DirectoryError, damaged, StoreError } from './errors.js';
-import { type DirectoryIdentity, decodeIdentity, encodeIdentity, FORMAT_VERSION, OLDEST_FORMAT } from './identity-file.js';
+import {
+  type DirectoryIdentity,
+  decodeIdentity,
+  encodeIdentity,
+  FORMAT_VERSION,
+  OLDEST_FORMAT,
+} from './identity-file.js';
 import { KvState } from './kv-state.js';
 import { DEFAULT_STATE_OPTIONS, type KvStateOptions } from './kv-state-options.js';
 import { formatLogOps, freshLog, type LoadedLog, loadLog } from './log-loader.js';
