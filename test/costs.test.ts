@@ -67,3 +67,33 @@ for (const [inFlight, allowed] of Object.entries(PER_1000)) {
     }
   });
 }
+
+/** Of all three replicas, for 1,000 puts of 10 KB, 64 in flight: a value once in the log, once in the state. */
+const LARGE_PER_1000 = { logBytes: 30_827_507, stateBytes: 26_356_280 };
+
+test('a large value is written once to the log and once to the state', async (t) => {
+  const cluster = await CountedCluster.start(await defaults());
+  const load = { keys: 500, valueBytes: 10_240, inFlight: 64, commands: 2_000 };
+  cluster.put(load);
+  const counts = cluster.put(load);
+  for (const [name, allowed] of Object.entries(LARGE_PER_1000)) {
+    const found = Math.round((1000 * counts[name as keyof Counts]) / load.commands);
+    t.ok(found <= allowed * SLACK, `${name}: ${found} for 1,000 puts, ${allowed} are allowed`);
+  }
+});
+
+test('a cluster that is asked nothing is quiet, and wakes up for a put', async (t) => {
+  const options = await defaults();
+  const cluster = await CountedCluster.start(options);
+  cluster.put({ commands: 10, keys: 10, valueBytes: 100, inFlight: 1 });
+  t.strictSame(cluster.quiet, [false, false, false]);
+  // A turn is a millisecond.
+  cluster.rest(2_000);
+  t.strictSame(cluster.quiet, [true, true, true]);
+  const { messages, frames, logSyncs, stateSyncs } = cluster.rest(10_000);
+  t.strictSame({ logSyncs, stateSyncs }, { logSyncs: 0, stateSyncs: 0 }, 'nothing is written');
+  t.ok(frames <= 400, `${frames} frames in ten seconds: a heartbeat each 100 ms to and from each follower`);
+  t.ok(messages <= 800, `${messages} messages in them`);
+  cluster.put({ commands: 1, keys: 10, valueBytes: 100, inFlight: 1 });
+  t.strictSame(cluster.quiet, [false, false, false]);
+});

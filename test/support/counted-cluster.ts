@@ -113,9 +113,25 @@ export class CountedCluster {
       for (let room = inFlight - underWay; room > 0 && this.sequence < last; room -= 1) send();
       return lowest > last;
     });
-    const { counts } = this;
+    return this.since(before);
+  }
+
+  /** So many turns in which nobody wants anything, and what they cost. */
+  rest(turns: number): Counts {
+    const before = { ...this.counts };
+    for (let i = 0; i < turns; i += 1) this.turn();
+    return this.since(before);
+  }
+
+  /** Of each replica, as ReplicaApi.isQuiet. */
+  get quiet(): readonly boolean[] {
+    return this.members.map(({ replica }) => replica.isQuiet);
+  }
+
+  private since(before: Counts): Counts {
+    const entries = Object.entries(this.counts) as [keyof Counts, number][];
     return Object.fromEntries(
-      Object.entries(counts).map(([name, count]) => [name, count - before[name as keyof Counts]]),
+      entries.map(([name, count]) => [name, count - before[name]]),
     ) as unknown as Counts;
   }
 

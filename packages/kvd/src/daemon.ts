@@ -27,6 +27,7 @@ import { Requester } from './requester.js';
 import { SlownessMeter } from './slowness.js';
 import { SocketBytes } from './socket-bytes.js';
 import { freeBytes, StorageGuard } from './storage-guard.js';
+import { Ticker } from './ticker.js';
 import { welcomeOf } from './welcome.js';
 import { within } from './within.js';
 
@@ -64,7 +65,7 @@ export async function startDaemon(options: KvdOptions, ports: DaemonPorts): Prom
   const trace = traceTo(ports.log.logger);
   const directory = await openDataDirectory(options, trace);
   const daemon = new RunningDaemon(options, ports, directory, trace);
-  await daemon.run(options.listen ?? parseAddress(directory.address), options.tickMs);
+  await daemon.run(options.listen ?? parseAddress(directory.address));
   return daemon;
 }
 
@@ -84,12 +85,12 @@ class RunningDaemon implements Daemon {
   readonly #chaos: Chaos;
   readonly #guard: StorageGuard;
   readonly #slowness: SlownessMeter;
-  readonly #loopLag: LoopLag;
+  readonly #loopLag = new LoopLag();
   readonly #metrics: Metrics;
   readonly #http: HttpServer;
   readonly #clientBytes = new SocketBytes();
   #assembled = false;
-  #ticker: NodeJS.Timeout | null = null;
+  readonly #ticker: Ticker;
   #lastLeader = 0;
   #lastWelcome = '';
   #stopping: Promise<ExitCode> | null = null;
@@ -104,11 +105,11 @@ class RunningDaemon implements Daemon {
       this.#end = resolve;
     });
     this.#mesh = this.#createMesh();
-    this.#slowness = new SlownessMeter(options.tickMs, (slowMs) => {
+    this.#slowness = new SlownessMeter((slowMs) => {
       this.#replica.slowMs = slowMs;
     });
-    this.#loopLag = new LoopLag(options.tickMs);
     this.#replica = this.#createReplica(options);
+    this.#ticker = new Ticker(options.tickMs, this.#replica, [this.#slowness, this.#loopLag]);
     const meter = new RequestMeter(this.#replica);
     this.#requester = new Requester(meter);
     this.#listener = new ClientListener({
@@ -153,19 +154,14 @@ class RunningDaemon implements Daemon {
    * Bind, and let time begin.
    * @throws StartError when the address cannot be bound
    */
-  async run(where: HostPort, tickMs: number): Promise<void> {
+  async run(where: HostPort): Promise<void> {
     try {
       this.listening = await this.#http.listen(where);
     } catch (error) {
       await this.#takeApart();
       throw listenError(error, where);
     }
-    // One tick per firing: after a stall of the process time goes on from here, it is not caught up with.
-    this.#ticker = setInterval(() => {
-      this.#slowness.look();
-      this.#loopLag.look();
-      this.#replica.tick(Date.now());
-    }, tickMs);
+    this.#ticker.start();
     this.#scrub();
   }
 
@@ -391,7 +387,7 @@ class RunningDaemon implements Daemon {
     this.#chaos.stop();
     this.#guard.stop();
     await within(HAND_OVER_MS, new Promise<void>((resolve) => this.#replica.stop(resolve)));
-    if (this.#ticker !== null) clearInterval(this.#ticker);
+    this.#ticker.stop();
     this.#requester.close();
     this.#listener.close();
     this.#mesh.close();

@@ -18,12 +18,9 @@ export class LoopLag {
   readonly #histogram: RecordableHistogram = createHistogram();
   #lookedAtMs = performance.now();
 
-  /** `lookMs`: how often look() will be called. */
-  constructor(private readonly lookMs: number) {}
-
-  /** `nowMs`: as performance.now(). */
-  look(nowMs = performance.now()): void {
-    const lateMs = nowMs - this.#lookedAtMs - this.lookMs;
+  /** To be called `dueMs` after the last time; `nowMs` as performance.now(). */
+  look(dueMs: number, nowMs = performance.now()): void {
+    const lateMs = nowMs - this.#lookedAtMs - dueMs;
     this.#lookedAtMs = nowMs;
     this.#histogram.record(Math.max(1, Math.round(lateMs * NANOSECONDS_A_MS)));
   }

@@ -28,11 +28,7 @@ export class Slowness {
   #lookedAtMs: number;
   #stalls: { readonly atMs: number; readonly ms: number }[] = [];
 
-  constructor(
-    nowMs: number,
-    /** How often the event loop is looked at. */
-    readonly lookMs: number,
-  ) {
+  constructor(nowMs: number) {
     this.#averagedAtMs = nowMs;
     this.#lookedAtMs = nowMs;
   }
@@ -51,9 +47,9 @@ export class Slowness {
     this.#beganAtMs = null;
   }
 
-  /** To be called every `lookMs`: what it is called later than that, the event loop stood still. */
-  look(nowMs: number): void {
-    const ms = nowMs - this.#lookedAtMs - this.lookMs;
+  /** To be called `dueMs` after the last time: what it is called later than that, the event loop stood still. */
+  look(nowMs: number, dueMs: number): void {
+    const ms = nowMs - this.#lookedAtMs - dueMs;
     this.#lookedAtMs = nowMs;
     const [oldest] = this.#stalls;
     if (oldest !== undefined && nowMs - oldest.atMs >= STALL_MEMORY_MS)
@@ -77,23 +73,22 @@ export class Slowness {
  * wake-up of its own. Whoever wraps the log says when its writes begin and end.
  */
 export class SlownessMeter {
-  readonly #slowness: Slowness;
-  readonly #looksPerTelling: number;
+  readonly #slowness = new Slowness(performance.now());
   readonly #tell: (slowMs: number) => void;
-  #looks = 0;
+  #untoldMs = 0;
 
-  constructor(lookMs: number, tell: (slowMs: number) => void) {
-    this.#slowness = new Slowness(performance.now(), lookMs);
-    this.#looksPerTelling = Math.max(1, Math.round(TELL_MS / lookMs));
+  constructor(tell: (slowMs: number) => void) {
     this.#tell = tell;
   }
 
-  /** To be called every `lookMs`. */
-  look(): void {
+  /** To be called `dueMs` after the last time. */
+  look(dueMs: number): void {
     const nowMs = performance.now();
-    this.#slowness.look(nowMs);
-    this.#looks += 1;
-    if (this.#looks % this.#looksPerTelling === 0) this.#tell(Math.round(this.#slowness.read(nowMs)));
+    this.#slowness.look(nowMs, dueMs);
+    this.#untoldMs += dueMs;
+    if (this.#untoldMs < TELL_MS) return;
+    this.#untoldMs = 0;
+    this.#tell(Math.round(this.#slowness.read(nowMs)));
   }
 
   writeBegan(): void {

@@ -32,6 +32,7 @@ export class FakeReplica implements ReplicaApi {
   /** Entries in a page of a scan. */
   pageEntries = 2;
   ready = true;
+  isQuiet = false;
   leader = 1;
   slowMs = 0;
   reason = '';

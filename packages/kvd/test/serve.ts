@@ -55,7 +55,7 @@ export async function serve(
     clients: () => ({ connections: 3, bytesIn: 4, bytesOut: 5 }),
     peers: () => [PEER],
     slowMs: () => replica.slowMs,
-    takeLag: () => new LoopLag(50).take(),
+    takeLag: () => new LoopLag().take(),
   });
   const allFacts = (): DaemonFacts => ({ version: '1.2.3', uptimeMs: 5, ...facts });
   const server: HttpServer = new HttpServer(

@@ -4,12 +4,12 @@ import { Slowness, SlownessMeter } from '../src/slowness.js';
 /** A replica that writes for `writeMs`, rests for `restMs`, and so on, looked at in time. */
 class Writer {
   nowMs = 0;
-  readonly slowness = new Slowness(0, 20);
+  readonly slowness = new Slowness(0);
   #lookMs = 20;
 
   pass(ms: number): void {
     const until = this.nowMs + ms;
-    for (; this.#lookMs <= until; this.#lookMs += 20) this.slowness.look(this.#lookMs);
+    for (; this.#lookMs <= until; this.#lookMs += 20) this.slowness.look(this.#lookMs, 20);
     this.nowMs = until;
   }
 
@@ -78,19 +78,19 @@ test('a write that does not end shows while it lasts', (t) => {
 test('an event loop that stands still shows for a second', (t) => {
   const writer = new Writer();
   writer.pass(1_000);
-  writer.slowness.look(1_170);
+  writer.slowness.look(1_170, 20);
   t.equal(Math.round(writer.slowness.read(1_170)), 150);
-  for (let nowMs = 1_190; nowMs <= 2_150; nowMs += 20) writer.slowness.look(nowMs);
+  for (let nowMs = 1_190; nowMs <= 2_150; nowMs += 20) writer.slowness.look(nowMs, 20);
   t.equal(Math.round(writer.slowness.read(2_150)), 150);
-  writer.slowness.look(2_170);
+  writer.slowness.look(2_170, 20);
   t.equal(Math.round(writer.slowness.read(2_170)), 0);
   t.end();
 });
 
 test('the meter tells of a stall and of a write under way', async (t) => {
   const told: number[] = [];
-  const meter = new SlownessMeter(20, (slowMs) => told.push(slowMs));
-  const ticker = setInterval(() => meter.look(), 20);
+  const meter = new SlownessMeter((slowMs) => told.push(slowMs));
+  const ticker = setInterval(() => meter.look(20), 20);
   t.teardown(() => clearInterval(ticker));
   const toldOf = async (ms: number): Promise<void> => {
     while (!told.some((slowMs) => slowMs >= ms)) await new Promise((resolve) => setTimeout(resolve, 5));

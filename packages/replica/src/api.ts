@@ -140,8 +140,10 @@ export type ReplicaFailure =
  * synchronous; what takes time completes through ports.
  */
 export interface ReplicaApi {
-  /** `wallMs`: wall-clock time, carried for people. Called every tickMs. */
+  /** `wallMs`: wall-clock time, carried for people. Called every tickMs; or, while isQuiet, twice every other time. */
   tick(wallMs: number): void;
+  /** Nothing but heartbeats and reports for a while, so nothing waits for a tick but what is slow anyway. */
+  readonly isQuiet: boolean;
   request(sink: ReplySink, requestId: number, request: Request): void;
   /** The sink is gone: forget what waits for it. */
   forgetSink(sink: ReplySink): void;

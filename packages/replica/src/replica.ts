@@ -50,6 +50,10 @@ import { WatchHub } from './watch-hub.js';
 /** What the leader proposes by itself is looked at again after so long. */
 const OWN_COMMAND_MS = 2_000;
 const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
+/** Long enough for what waits for ticks after the last request: a flush, an answer that is late. */
+const QUIET_TICKS = 20;
+/** What replicas say to each other while nobody wants anything. */
+const ROUTINE: ReadonlySet<PeerMessage['type']> = new Set(['heartbeat', 'heartbeat-answer', 'report']);
 
 export class Replica implements ReplicaApi, TransportHandler {
   readonly identity: Identity;
@@ -60,6 +64,8 @@ export class Replica implements ReplicaApi, TransportHandler {
   readonly roles: Roles;
   stopped = false;
   slowMs = 0;
+  /** Since the last request, or message that was not routine. */
+  private quietTicks = 0;
   readonly keeper: StateKeeper;
   readonly watches: WatchHub;
   private readonly batcher: Batcher;
@@ -208,6 +214,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   tick(wallMs: number): void {
     if (this.stopped) return;
     this.wallMs = wallMs;
+    this.quietTicks += 1;
     this.node.step({ type: 'tick' });
     if (this.node.isLeading) {
       this.clock.tick(this.node.confirmedRound);
@@ -221,7 +228,12 @@ export class Replica implements ReplicaApi, TransportHandler {
     this.drain();
   }
 
+  get isQuiet(): boolean {
+    return this.quietTicks >= QUIET_TICKS;
+  }
+
   request(sink: ReplySink, requestId: number, request: Request): void {
+    this.quietTicks = 0;
     this.router.request(sink, requestId, request, false);
     if (this.turnEnds) return;
     this.turnEnds = true;
@@ -238,6 +250,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   }
 
   watch(sink: WatchSink, watchId: number, request: WatchRequest): void {
+    this.quietTicks = 0;
     const refusal = this.refusal() ?? this.stateRefusal;
     if (refusal === null) this.watches.open(sink, watchId, request);
     else sink.tell(watchId, { type: 'ended', ...refusal, resumeRevision: request.fromRevision });
@@ -315,6 +328,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   // Carrying out what the core wants
 
   private onPeerMessage(from: Identity, marker: MarkerNumber, message: PeerMessage): void {
+    if (!ROUTINE.has(message.type)) this.quietTicks = 0;
     switch (message.type) {
       case 'forward':
         this.router.request(
