@@ -12,6 +12,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
@@ -133,7 +134,9 @@ export class FileDisk implements DirectoryDisk {
   setReserve(held: boolean): void {
     const path = join(this.name, RESERVE);
     if (!held) return rmSync(path, { force: true });
-    if (!existsSync(path)) fillFile(path, RESERVE_BYTES);
+    // One that is shorter was made by an earlier version, or not to its end.
+    const { size } = statSync(path, { throwIfNoEntry: false }) ?? { size: 0 };
+    if (size < RESERVE_BYTES) fillFile(path, RESERVE_BYTES);
   }
 
   private path(part: Part): string {

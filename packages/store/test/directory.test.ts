@@ -485,6 +485,10 @@ test('the reserve is given back and taken again', async (t) => {
   opened.setReserve(false);
   t.notOk(existsSync(join(path, 'reserve')));
   opened.setReserve(true);
-  t.ok(existsSync(join(path, 'reserve')));
+  const { size } = statSync(join(path, 'reserve'));
+  t.ok(size > 0);
+  writeFileSync(join(path, 'reserve'), 'a part of it');
+  opened.setReserve(true);
+  t.equal(statSync(join(path, 'reserve')).size, size, 'what is there is made whole');
   await opened.close();
 });
