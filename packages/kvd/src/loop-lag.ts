@@ -16,7 +16,11 @@ export interface LagSeconds {
 
 export class LoopLag {
   readonly #histogram: RecordableHistogram = createHistogram();
-  #lookedAtMs = performance.now();
+  #lookedAtMs: number;
+
+  constructor(nowMs = performance.now()) {
+    this.#lookedAtMs = nowMs;
+  }
 
   /** To be called `dueMs` after the last time; `nowMs` as performance.now(). */
   look(dueMs: number, nowMs = performance.now()): void {

@@ -9,12 +9,11 @@ const OWN_WAY = 'as replica 2 sees it';
 if (process.argv[1]?.endsWith('/bin/kvd') && process.argv[process.argv.indexOf('--id') + 1] === '2') {
   const store = fileURLToPath(import.meta.resolve('@kvd/store'));
   const { KeySpace } = await import(new URL('key-space.js', `file://${store}`).href);
-  const { putRecord } = await import(new URL('kv-record.js', `file://${store}`).href);
   const commit = Reflect.get(KeySpace.prototype, 'commit');
   KeySpace.prototype.commit = function (changes, note) {
     if (this.revision + 1 !== WHICH) return commit.call(this, changes, note);
     const bytes = Buffer.from(OWN_WAY);
-    const own = { key: OWN_WAY, before: null, after: putRecord(bytes, bytes, WHICH, null) };
+    const own = { key: OWN_WAY, before: null, after: this.recordOfPut(bytes, bytes, null) };
     return commit.call(this, [...changes, own], note);
   };
 }
