@@ -13,7 +13,7 @@ const BACK_OFF_MIN_MS = 250;
 const BACK_OFF_MAX_MS = 10_000;
 const RESERVE_CHECK_MS = 10_000;
 /** With less room than that, the stores need it more than the reserve does. */
-const FREE_BYTES_MIN = 64 * 1024 * 1024;
+const FREE_BYTES_MIN = 96 * 1024 * 1024;
 
 export interface StorageGuardPorts {
   readonly replica: Pick<ReplicaApi, 'recoverLog'>;

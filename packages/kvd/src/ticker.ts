@@ -22,11 +22,13 @@ export class Ticker {
   }
 
   start(): void {
-    const ticks = this.#replica.isQuiet ? 2 : 1;
-    const dueMs = ticks * this.#tickMs;
+    const isQuiet = this.#replica.isQuiet;
+    const dueMs = (isQuiet ? 2 : 1) * this.#tickMs;
     // After a stall of the process time goes on from here, it is not caught up with.
     this.#timer = setTimeout(() => {
       for (const meter of this.#meters) meter.look(dueMs);
+      // For who came meanwhile no time has passed before.
+      const ticks = isQuiet && this.#replica.isQuiet ? 2 : 1;
       this.start();
       for (let i = 0; i < ticks; i += 1) this.#replica.tick(Date.now());
     }, dueMs);

@@ -52,6 +52,8 @@ const OWN_COMMAND_MS = 2_000;
 const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
 /** Long enough for what waits for ticks after the last request: a flush, an answer that is late. */
 const QUIET_TICKS = 20;
+/** An election timeout has at least so many ticks, and four heartbeats, where two ticks may come together. */
+const QUIET_ELECTION_TICKS = 8;
 /** What replicas say to each other while nobody wants anything. */
 const ROUTINE: ReadonlySet<PeerMessage['type']> = new Set(['heartbeat', 'heartbeat-answer', 'report']);
 
@@ -64,6 +66,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   readonly roles: Roles;
   stopped = false;
   slowMs = 0;
+  private readonly mayBeQuiet: boolean;
   /** Since the last request, or message that was not routine. */
   private quietTicks = 0;
   readonly keeper: StateKeeper;
@@ -147,6 +150,8 @@ export class Replica implements ReplicaApi, TransportHandler {
     this.housekeeper = new Housekeeper(state, options.tickMs, (command, done) =>
       this.proposeOwn(command, done),
     );
+    const electionTicks = this.ticks(options.electionTimeoutMs);
+    this.mayBeQuiet = electionTicks >= Math.max(QUIET_ELECTION_TICKS, 4 * this.ticks(options.heartbeatMs));
     const reportTicks = this.ticks(options.heartbeatMs);
     const host = membershipHostOf(this, {
       send: (to, message) => this.traffic.send(to, message),
@@ -229,7 +234,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   }
 
   get isQuiet(): boolean {
-    return this.quietTicks >= QUIET_TICKS;
+    return this.mayBeQuiet && this.quietTicks >= QUIET_TICKS;
   }
 
   request(sink: ReplySink, requestId: number, request: Request): void {

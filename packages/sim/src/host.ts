@@ -353,15 +353,19 @@ export class Host implements Station {
   }
 
   /** A timer of the process: a pause or a stall swallows ticks, they are not caught up with. */
-  private scheduleTick(life: number, afterMs: number): void {
+  private scheduleTick(life: number, afterMs: number, wereTwo = false): void {
     const { world } = this;
     world.clock.after(afterMs, () => {
       if (life !== this.life || this.phase === 'down') return;
-      if (!this.inbox.isPaused && this.replica !== null) {
-        const { replica } = this;
-        this.run(() => replica.tick(Math.round(1_700_000_000_000 + world.clock.nowMs + this.wallOffsetMs)));
+      const { replica } = this;
+      const isQuiet = replica?.isQuiet ?? false;
+      if (!this.inbox.isPaused && replica !== null) {
+        const wallMs = Math.round(1_700_000_000_000 + world.clock.nowMs + this.wallOffsetMs);
+        for (let ticks = wereTwo && isQuiet ? 2 : 1; ticks > 0; ticks -= 1)
+          this.run(() => replica.tick(wallMs));
       }
-      this.scheduleTick(life, world.plan.tickMs / this.drift);
+      // As the daemon does (kvd/src/ticker.ts).
+      this.scheduleTick(life, ((isQuiet ? 2 : 1) * world.plan.tickMs) / this.drift, isQuiet);
     });
   }
 

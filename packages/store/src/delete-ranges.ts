@@ -7,12 +7,13 @@ import { type CommandResult, type LeaseId, TXN_OPERATIONS_MAX } from '@kvd/proto
 import type { Done } from '@kvd/replica';
 import { type DecodedBatch, errorResult, type RangeDelete } from './batches.js';
 import { compareText, keyText } from './bytes.js';
+import { asStoreError } from './errors.js';
 import { diskRange, overlayIn, type TextRange } from './key-range.js';
 import { type KvRecord, sizeOf } from './kv-record.js';
 import type { LeaseTable } from './leases.js';
 import type { OrderedStore } from './ordered-store.js';
 import { checkedPair } from './state-loader.js';
-import { completed, valuesAsOf } from './values-apart.js';
+import { completeAll } from './values-apart.js';
 import type { Layer } from './write-back.js';
 
 /** What one range deletion may delete; over more it is refused and does nothing. */
@@ -106,7 +107,6 @@ function loadVictims(
   const victims: Victim[] = [];
   let keptBytes = 0;
   const reader = store.range(diskRange(generation, range));
-  const read = valuesAsOf(reader, generation);
   const end = (error: Error | null): void => {
     reader.close();
     done(error, victims);
@@ -114,19 +114,26 @@ function loadVictims(
   const step = (): void => {
     reader.next(1024, (error, pairs) => {
       if (error !== null) return end(error);
+      const kept: (readonly [key: Buffer, record: KvRecord])[] = [];
+      const others: Victim[] = [];
       try {
-        for (const pair of pairs) {
-          const { key, record } = checkedPair(pair);
+        for (const { key, record } of pairs.map((pair) => checkedPair(pair))) {
           const bytes = sizeOf(record);
           keptBytes += bytes;
-          const isKept = keptBytes <= DELETE_RANGE_BYTES_MAX;
-          victims.push({ key: keyText(key), bytes, record: isKept ? completed(key, record, read) : null });
+          if (keptBytes <= DELETE_RANGE_BYTES_MAX) kept.push([key, record]);
+          else others.push({ key: keyText(key), bytes, record: null });
         }
       } catch (thrown) {
-        return end(thrown instanceof Error ? thrown : new Error(String(thrown)));
+        return end(asStoreError(thrown));
       }
-      if (pairs.length === 0 || victims.length >= victimsMax) return end(null);
-      step();
+      completeAll(reader, generation, kept, (failure, records) => {
+        if (failure !== null) return end(failure);
+        for (const [i, record] of records.entries())
+          victims.push({ key: keyText(kept[i]?.[0] as Buffer), bytes: sizeOf(record), record });
+        victims.push(...others);
+        if (pairs.length === 0 || victims.length >= victimsMax) return end(null);
+        step();
+      });
     });
   };
   step();

@@ -216,13 +216,24 @@ async function open(
   identity: DirectoryIdentity,
   stateDamage: string | null,
 ): Promise<OpenedDirectory> {
+  const present = upgraded(start.disk, identity);
   const logStore = await openStore(start.disk, 'log', false);
   try {
-    return await openVerified(start, identity, stateDamage, logStore);
+    return await openVerified(start, present, stateDamage, logStore);
   } catch (error) {
     await promised<void>((done) => logStore.close(done));
     throw error;
   }
+}
+
+/** Before anything is written that the program which the directory comes from could not read. */
+function upgraded(disk: DirectoryDisk, identity: DirectoryIdentity): DirectoryIdentity {
+  if (identity.format === FORMAT_VERSION) return identity;
+  const present = { ...identity, format: FORMAT_VERSION };
+  // A full disk is no reason not to start: the reserve is made again when there is room.
+  disk.setReserve(false);
+  disk.writeText('identity.json', encodeIdentity(present));
+  return present;
 }
 
 async function openVerified(
@@ -299,11 +310,6 @@ function assemble(start: Start, identity: DirectoryIdentity, parts: Parts, isNew
       ? new WitnessState(log)
       : new KvState(parts.state.store, parts.state.loaded, request.state ?? DEFAULT_STATE_OPTIONS);
   let written = identity;
-  if (identity.format < FORMAT_VERSION) {
-    // Before anything is written that the program it came from could not read.
-    written = { ...identity, format: FORMAT_VERSION };
-    disk.writeText('identity.json', encodeIdentity(written));
-  }
   return {
     log,
     state,

@@ -32,7 +32,7 @@ import type { OrderedStore, Pair } from './ordered-store.js';
 import { RevisionParts } from './revision-parts.js';
 import { unseal } from './sealed.js';
 import { PREFIX_BYTES, stateKey } from './state-records.js';
-import { completed, valuesAsOf } from './values-apart.js';
+import { completeAll } from './values-apart.js';
 
 /** Parts of revisions read for one page at most: what a page may cost where few events are asked for. */
 const PARTS_MAX = 4096;
@@ -84,19 +84,22 @@ export function entryAt(
   const lt = stateKey(model.generation, versionKey(text, revision + 1));
   const reader = store.range({ gte, lt, reverse: true });
   reader.next(1, (error, pairs) => {
-    let failure = error;
-    let record: KvRecord | null = null;
+    const end = (failure: Error | null, record: KvRecord | null): void => {
+      reader.close();
+      answer(failure, record);
+    };
+    if (error !== null) return end(error, null);
+    let stored: KvRecord | null;
     try {
-      if (failure === null) {
-        checkRevision(model, revision);
-        record = versionIn(pairs[0], revision);
-        if (record !== null) record = completed(key, record, valuesAsOf(reader, model.generation));
-      }
+      checkRevision(model, revision);
+      stored = versionIn(pairs[0], revision);
     } catch (thrown) {
-      failure = asStoreError(thrown);
+      return end(asStoreError(thrown), null);
     }
-    reader.close();
-    answer(failure, failure === null ? record : null);
+    if (stored === null) return end(null, null);
+    completeAll(reader, model.generation, [[key, stored]], (failure, [record]) =>
+      end(failure, record ?? null),
+    );
   });
 }
 

@@ -7,11 +7,11 @@
  * record is: as the key's present record, and then as a version of the past. What it leaves behind is a **stub**. In
  * memory stub and value are one behind the other, the same bytes:
  *
- *     2 | hash .. lease, as above | length of the value (4) |  1 | CRC-32 of the value (4)  | value
+ *     2 | hash .. lease, as above | length of the value (4) |  1 | check of the value (4)   | value
  *     `------------------------------ stub ------------------------------------------------'
  *                                                              `-------- the value's record ----'
  *
- * The hash covers key, numbers and value. It is this record's part of the content hash, the same whichever way the value
+ * The check is the value's CRC-32, mixed with its length. The hash covers key, numbers and value. It is this record's part of the content hash, the same whichever way the value
  * is kept, and its checksum on disk: it is made of CRC-32s, so every burst of flipped bits up to 32 in key or value is
  * noticed.
  */
@@ -35,7 +35,7 @@ const LENGTH = 41;
 /** In a record whose value lies apart: where the value's own record begins, and the value. */
 const VALUE_RECORD = 45;
 const VALUE_FORMAT = 1;
-const CRC = 46;
+const CHECK = 46;
 const STUB_BYTES = 50;
 const NO_VALUE = new Uint8Array(0);
 
@@ -74,7 +74,7 @@ export function putRecord(
   if (isApart) {
     record.writeUInt32BE(value.length, LENGTH);
     record.writeUInt8(VALUE_FORMAT, VALUE_RECORD);
-    record.writeUInt32BE(crc, CRC);
+    record.writeUInt32BE(mixed(crc, value.length), CHECK);
   }
   writeHash(record, crc32(key), crc);
   return record;
@@ -118,26 +118,29 @@ export const storedOf = (record: KvRecord): KvRecord =>
 /** Of a record whose value lies apart: the value's own record. The bytes are shared. */
 export const valueRecordOf = (record: KvRecord): Buffer => record.subarray(VALUE_RECORD);
 
-/** The CRC-32 in a value's record, or in the stub that belongs to it. */
-export const crcOfValueRecord = (record: Buffer): number => record.readUInt32BE(CRC - VALUE_RECORD);
-export const crcOfStub = (stub: KvRecord): number => stub.readUInt32BE(CRC);
+/** The check in a value's record, or in the stub that belongs to it. */
+export const checkOfValueRecord = (record: Buffer): number => record.readUInt32BE(CHECK - VALUE_RECORD);
+export const checkOfStub = (stub: KvRecord): number => stub.readUInt32BE(CHECK);
+
+/** A check of a CRC-32 and a length; of a check and a length, the CRC-32. */
+const mixed = (crcOrCheck: number, length: number): number =>
+  (crcOrCheck ^ Math.imul(length, 0x9e3779b1)) >>> 0;
 
 /** Is this the record of a value, whole? @throws StoreError damaged */
 export function checkValueRecord(name: Uint8Array, record: Buffer): void {
   const start = STUB_BYTES - VALUE_RECORD;
   const isOne = record.length >= start && record.readUInt8(0) === VALUE_FORMAT;
-  if (!isOne || crc32(record.subarray(start)) !== crcOfValueRecord(record))
+  const value = record.subarray(start);
+  if (!isOne || mixed(crc32(value), value.length) !== checkOfValueRecord(record))
     throw damaged(`the value ${nameOf(name)} fails its checksum`);
 }
 
 /** Stub and value together. @throws StoreError damaged: the value is not the stub's */
 export function joinRecord(key: Uint8Array, stub: KvRecord, valueRecord: Buffer): KvRecord {
   checkValueRecord(key, valueRecord);
-  const record = Buffer.concat([stub.subarray(0, VALUE_RECORD), valueRecord]);
-  const isWhole = record.length === STUB_BYTES + stub.readUInt32BE(LENGTH);
-  if (!isWhole || crcOfValueRecord(valueRecord) !== crcOfStub(stub))
+  if (checkOfValueRecord(valueRecord) !== checkOfStub(stub))
     throw damaged(`the value of ${nameOf(key)} is another one's`);
-  return record;
+  return Buffer.concat([stub.subarray(0, VALUE_RECORD), valueRecord]);
 }
 
 /** The same record with its value in it. */
@@ -157,7 +160,9 @@ export function checkRecord(key: Uint8Array, record: Buffer): KvRecord {
   if (!isRecord) throw damaged(`the record of ${nameOf(key)} is no record`);
   const a = hashA(record);
   const b = hashB(record);
-  const valueCrc = isStub(record) ? crcOfStub(record) : crc32(record.subarray(VALUE));
+  const valueCrc = isStub(record)
+    ? mixed(checkOfStub(record), record.readUInt32BE(LENGTH))
+    : crc32(record.subarray(VALUE));
   writeHash(scratch(record), crc32(key), valueCrc);
   if (hashA(SCRATCH) !== a || hashB(SCRATCH) !== b)
     throw damaged(`the record of ${nameOf(key)} fails its checksum`);

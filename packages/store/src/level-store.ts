@@ -143,12 +143,11 @@ class LevelRangeReader implements RangeReader {
     }
   }
 
-  get(key: Buffer): Buffer | undefined {
-    try {
-      return this.db.getSync(key, { snapshot: this.snapshot });
-    } catch (error) {
-      throw asStoreError(error);
-    }
+  getMany(keys: readonly Buffer[], done: Done<readonly (Buffer | undefined)[]>): void {
+    this.db.getMany([...keys], { snapshot: this.snapshot }).then(
+      (records) => done(null, records),
+      (error: unknown) => done(asStoreError(error), []),
+    );
   }
 
   close(): void {
@@ -169,8 +168,8 @@ class ClosedReader implements RangeReader {
     queueMicrotask(() => done(closedError(this.location), NO_PAIRS));
   }
 
-  get(): never {
-    throw closedError(this.location);
+  getMany(_keys: readonly Buffer[], done: Done<readonly (Buffer | undefined)[]>): void {
+    queueMicrotask(() => done(closedError(this.location), []));
   }
 
   close(): void {}

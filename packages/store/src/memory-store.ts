@@ -309,8 +309,17 @@ class MemoryRangeReader implements RangeReader {
     });
   }
 
-  get(key: Buffer): Buffer | undefined {
-    return this.store.getIn(this.view, key);
+  getMany(keys: readonly Buffer[], done: Done<readonly (Buffer | undefined)[]>): void {
+    this.store.later('read', () => {
+      let found: readonly (Buffer | undefined)[] = [];
+      let failure: Error | null = null;
+      try {
+        found = keys.map((key) => this.store.getIn(this.view, key));
+      } catch (error) {
+        failure = asStoreError(error);
+      }
+      done(failure, found);
+    });
   }
 
   close(): void {
@@ -328,8 +337,8 @@ class FailedReader implements RangeReader {
     this.store.later('read', () => done(this.failure, []));
   }
 
-  get(): never {
-    throw this.failure;
+  getMany(_keys: readonly Buffer[], done: Done<readonly (Buffer | undefined)[]>): void {
+    this.store.later('read', () => done(this.failure, []));
   }
 
   close(): void {}

@@ -26,8 +26,8 @@ export interface KeyRange {
 export interface RangeReader {
   /** The next pairs, at least one unless the ranges are through, at most `pairsMax` and about RANGE_PAGE_BYTES. */
   next(pairsMax: number, done: Done<readonly Pair[]>): void;
-  /** Any record, as it was when the reader was made. Not after close. @throws StoreError when it cannot be read */
-  get(key: Buffer): Buffer | undefined;
+  /** Any records, as they were when the reader was made; undefined: there was none. */
+  getMany(keys: readonly Buffer[], done: Done<readonly (Buffer | undefined)[]>): void;
   close(): void;
 }
 

@@ -24,13 +24,13 @@ import {
 } from './history-records.js';
 import { refusalOf } from './history-reader.js';
 import { diskRange, isIn, overlayIn, type TextRange } from './key-range.js';
-import { entryOf, isStub, type KvRecord, modRevisionOf, sizeOf } from './kv-record.js';
+import { entryOf, type KvRecord, modRevisionOf, sizeOf } from './kv-record.js';
 import type { StateModel } from './model.js';
 import type { OrderedStore, Pair, RangeReader } from './ordered-store.js';
 import { unseal } from './sealed.js';
 import { checkedPair } from './state-loader.js';
 import { KIND_VERSION, PREFIX_BYTES, stateKey } from './state-records.js';
-import { completed, valuesAsOf } from './values-apart.js';
+import { completeAll } from './values-apart.js';
 import type { Layer } from './write-back.js';
 
 /** Keys counted in one page of a count. */
@@ -117,8 +117,7 @@ interface StreamParts {
   readonly decode: Decode;
   /** Does the record count? */
   readonly wanted: (record: KvRecord) => boolean;
-  /** By logical key, as the reader sees it. */
-  readonly readValue: (logical: Buffer) => Buffer | undefined;
+  readonly generation: number;
 }
 
 function presentStream(source: ScanSource, request: ScanRequest, revision: Revision): Stream {
@@ -134,7 +133,7 @@ function presentStream(source: ScanSource, request: ScanRequest, revision: Revis
     reader,
     decode,
     wanted: (record) => modRevisionOf(record) <= revision,
-    readValue: valuesAsOf(reader, source.generation),
+    generation: source.generation,
   });
 }
 
@@ -165,8 +164,7 @@ class PastSource implements Source {
       const valid = revisionOfVersion(logical) <= revision && revision < supersededBy(body);
       return { key: keyOfVersion(logical), record: valid ? decodeVersion(logical, body).record : null };
     };
-    const readValue = valuesAsOf(reader, generation);
-    const parts = { overlay: inOrder(memory, reverse), reader, decode, wanted: () => true, readValue };
+    const parts = { overlay: inOrder(memory, reverse), reader, decode, wanted: () => true, generation };
     this.versions = new Stream(request, parts, Math.max(READS_MIN, present - revision));
     this.changes = new ChangedSince(store, generation, history, range, revision);
   }
@@ -260,8 +258,19 @@ class Stream implements Source {
   }
 
   private finish(error: Error | null, done: Done<Found>): void {
-    this.close();
-    done(error, { items: this.items, end: this.end });
+    const end = (failure: Error | null, items: readonly Item[]): void => {
+      this.close();
+      done(failure, { items, end: this.end });
+    };
+    const { countOnly, keysOnly } = this.request;
+    if (error !== null || this.gaveUp || countOnly || keysOnly) return end(error, this.items);
+    const records = this.items.map(([key, record]) => [keyBytes(key), record] as const);
+    completeAll(this.parts.reader, this.parts.generation, records, (failure, whole) => {
+      end(
+        failure,
+        whole.map((record, i): Item => [this.items[i]?.[0] as string, record]),
+      );
+    });
   }
 
   /** False: the page is full. */
@@ -302,16 +311,9 @@ class Stream implements Source {
     const bytes = bytesOf(key, record, this.request);
     const full = this.items.length > 0 && this.bytes + bytes > PAGE_BYTES_MAX;
     if (full || this.items.length >= this.countMax) return this.stopAt(key);
-    this.items.push([key, this.complete(key, record)]);
+    this.items.push([key, record]);
     this.bytes += bytes;
     return true;
-  }
-
-  /** With its value, if that is asked for. */
-  private complete(key: string, record: KvRecord): KvRecord {
-    const { countOnly, keysOnly } = this.request;
-    if (countOnly || keysOnly || !isStub(record)) return record;
-    return completed(keyBytes(key), record, this.parts.readValue);
   }
 
   private stopAt(key: string): false {

@@ -15,11 +15,18 @@ import { MsgpackReader, MsgpackWriter, PAGE_BYTES_MAX } from '@kvd/protocol';
 import type { Done, SnapshotReader } from '@kvd/replica';
 import { asBuffer, readU53, U53_BYTES, writeU53 } from './bytes.js';
 import { asStoreError, damaged } from './errors.js';
-import { inlineRecord } from './kv-record.js';
-import type { OrderedStore, Pair, RangeReader } from './ordered-store.js';
+import { inlineRecord, isStub, type KvRecord, sizeOf } from './kv-record.js';
+import type { KeyRange, OrderedStore, Pair, RangeReader } from './ordered-store.js';
 import { consistentRange, StateRecords } from './state-loader.js';
-import { isPresent, KIND_KEY, PREFIX_BYTES, readHead, type StateHead, writeHead } from './state-records.js';
-import { completed, valuesAsOf } from './values-apart.js';
+import {
+  KIND_KEY,
+  PREFIX_BYTES,
+  presentRange,
+  readHead,
+  type StateHead,
+  writeHead,
+} from './state-records.js';
+import { completeAll } from './values-apart.js';
 
 const HEAD = 1;
 const RECORD = 2;
@@ -57,7 +64,8 @@ export class StateSnapshot implements SnapshotReader {
     store: OrderedStore,
     private readonly extent: SnapshotExtent,
   ) {
-    const { head, reader } = consistentRange(store);
+    const present = (generation: number): KeyRange[] => [presentRange(generation)];
+    const { head, reader } = consistentRange(store, extent === 'present' ? present : undefined);
     this.store = store;
     this.head = head;
     this.reader = reader;
@@ -89,32 +97,37 @@ export class StateSnapshot implements SnapshotReader {
   }
 
   private fill(parts: Buffer[], bytesMax: number, bytes: number, done: Done<Uint8Array | null>): void {
+    const taken: Pair[] = [];
     let size = bytes;
     for (; this.position < this.pending.length && size < bytesMax; this.position += 1) {
-      const pair = this.pending[this.position];
-      if (pair === undefined) break;
-      let encoded: Buffer | null;
+      const [diskKey, record] = this.pending[this.position] as Pair;
+      const logical = diskKey.subarray(PREFIX_BYTES);
       try {
-        encoded = this.encode(pair[0].subarray(PREFIX_BYTES), pair[1]);
+        this.records.add(logical, record);
       } catch (error) {
         return this.fail(error, done);
       }
-      if (encoded === null) continue;
-      size += encoded.length;
-      this.count += 1;
-      parts.push(encoded);
+      size += RECORD_HEADER_BYTES + logical.length + this.bytesSent(logical, record);
+      taken.push([logical, record]);
     }
-    if (size >= bytesMax) {
-      this.store.defer(() => done(null, Buffer.concat(parts)));
-      return;
-    }
+    this.count += taken.length;
+    this.encode(taken, (error, encoded) => {
+      if (error !== null) return this.fail(error, done);
+      parts.push(...encoded);
+      if (size >= bytesMax) this.store.defer(() => done(null, Buffer.concat(parts)));
+      else this.readOn(parts, bytesMax, size, done);
+    });
+  }
+
+  private readOn(parts: Buffer[], bytesMax: number, bytes: number, done: Done<Uint8Array | null>): void {
     this.reader.next(READ_AHEAD_PAIRS, (error, pairs) => {
       if (error !== null) return done(error, null);
       this.pending = pairs;
       this.position = 0;
-      if (pairs.length > 0) return this.fill(parts, bytesMax, size, done);
+      if (pairs.length > 0) return this.fill(parts, bytesMax, bytes, done);
       try {
-        this.records.check(this.head);
+        if (this.extent === 'all') this.records.check(this.head);
+        else this.records.checkPresent(this.head);
       } catch (thrown) {
         return this.fail(thrown, done);
       }
@@ -124,14 +137,25 @@ export class StateSnapshot implements SnapshotReader {
     });
   }
 
-  /** Checks a record of the disk, and says what is sent of it. @throws StoreError damaged */
-  private encode(logical: Buffer, record: Buffer): Buffer | null {
-    this.records.add(logical, record);
-    if (this.extent === 'all') return encodeRecord(logical, record);
-    if (!isPresent(logical)) return null;
-    if (logical.readUInt8(0) !== KIND_KEY) return encodeRecord(logical, record);
-    const whole = completed(logical.subarray(1), record, valuesAsOf(this.reader, this.head.generation));
-    return encodeRecord(logical, inlineRecord(whole));
+  private bytesSent(logical: Buffer, record: Buffer): number {
+    return this.extent === 'present' && logical[0] === KIND_KEY ? sizeOf(record) : record.length;
+  }
+
+  /** As they are sent; of the present with all values in their records. */
+  private encode(taken: readonly Pair[], done: Done<readonly Buffer[]>): void {
+    const isApart = ([logical, record]: Pair): boolean =>
+      this.extent === 'present' && logical[0] === KIND_KEY && isStub(record);
+    const stubs = taken.filter(isApart).map(([logical, record]) => [logical.subarray(1), record] as const);
+    completeAll(this.reader, this.head.generation, stubs, (error, whole) => {
+      if (error !== null) return done(error, []);
+      const rest = whole.values();
+      const sent = (pair: Pair): Buffer =>
+        isApart(pair) ? inlineRecord(rest.next().value as KvRecord) : pair[1];
+      done(
+        null,
+        taken.map((pair) => encodeRecord(pair[0], sent(pair))),
+      );
+    });
   }
 
   private fail(error: unknown, done: Done<Uint8Array | null>): void {

@@ -12,6 +12,7 @@ import { checkRecord, hashA, hashB } from './kv-record.js';
 import { LeaseTable } from './leases.js';
 import {
   forEachPair,
+  type KeyRange,
   type OrderedStore,
   type Pair,
   type RangeReader,
@@ -147,6 +148,11 @@ export class StateRecords {
     if (this.historyRecords !== kept.records || !this.historyHash.equals(kept.hash)) {
       throw damaged(`the history has ${this.historyRecords} records, ${kept.records} were written`);
     }
+    this.checkPresent(head);
+  }
+
+  /** As check, of what is, without its history and the values that lie apart. @throws StoreError damaged */
+  checkPresent(head: Pick<StateHead, 'contentHash' | 'keys'>): void {
     const found = this.contentHash();
     if (this.keys === head.keys && found.equals(head.contentHash)) return;
     const expected = `${head.keys} keys with hash ${head.contentHash.toString()}`;
@@ -164,14 +170,17 @@ export class StateRecords {
 }
 
 /** The head, and a reader of its generation's records as of the same write. */
-export function consistentRange(store: OrderedStore): {
+export function consistentRange(
+  store: OrderedStore,
+  rangesOf = (generation: number): readonly KeyRange[] => generationRanges(generation, generation),
+): {
   readonly head: StateHead;
   readonly reader: RangeReader;
 } {
   for (;;) {
     const { flush, head } = readStateHead(store);
     const { generation } = head;
-    const reader = store.range(...generationRanges(generation, generation));
+    const reader = store.range(...rangesOf(generation));
     // A write may end in another thread between the two; then once more.
     if (readStateHead(store).flush === flush) return { head, reader };
     reader.close();

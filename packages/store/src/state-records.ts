@@ -155,10 +155,19 @@ export function kvKey(prefix: Buffer, key: string): Buffer {
   return bytes;
 }
 
-/** Is it a record of what is, whole in itself? Else of what was, or a value that lies apart. */
+/** Is it a record of what is? Else of what was, or a value that lies apart. */
 export function isPresent(logical: Buffer): boolean {
-  const kind = logical[0];
-  return kind !== KIND_VERSION && kind !== KIND_REVISION && kind !== KIND_VALUE;
+  const kind = logical[0] ?? 0;
+  return kind >= KIND_IDEMPOTENCY && kind <= KIND_RESULT;
+}
+
+/** The records for which isPresent holds. */
+export function presentRange(generation: number): KeyRange {
+  const prefix = generationPrefix(generation);
+  return {
+    gte: Buffer.concat([prefix, Buffer.of(KIND_IDEMPOTENCY)]),
+    lt: Buffer.concat([prefix, Buffer.of(KIND_RESULT + 1)]),
+  };
 }
 
 /**

@@ -6,21 +6,23 @@
  * revision alone whether a value is there already: everything at or below the revision that was flushed last is.
  */
 import type { Revision } from '@kvd/protocol';
+import type { Done } from '@kvd/replica';
 import { crc32 } from 'node:zlib';
 import { Hash64, mixA, mixB } from './content-hash.js';
-import { damaged } from './errors.js';
+import { asStoreError, damaged } from './errors.js';
 import {
+  checkOfStub,
+  checkOfValueRecord,
   checkValueRecord,
-  crcOfStub,
-  crcOfValueRecord,
   isApart,
   isStub,
   joinRecord,
   type KvRecord,
   modRevisionOf,
+  sizeOf,
   valueRecordOf,
 } from './kv-record.js';
-import type { RangeReader, StoreOp } from './ordered-store.js';
+import { RANGE_PAGE_BYTES, type RangeReader, type StoreOp } from './ordered-store.js';
 import { nameOf } from './sealed.js';
 import { stateKey, valueKey } from './state-records.js';
 
@@ -29,11 +31,6 @@ export function* valueOps(key: Uint8Array, record: KvRecord, flushed: Revision):
   const revision = modRevisionOf(record);
   if (isApart(record) && revision > flushed)
     yield { key: valueKey(key, revision), value: valueRecordOf(record) };
-}
-
-/** Reads values of a generation as they were when the reader was made. */
-export function valuesAsOf(reader: RangeReader, generation: number): (logical: Buffer) => Buffer | undefined {
-  return (logical) => reader.get(stateKey(generation, logical));
 }
 
 /** The record with its value. `read`: by logical key. @throws StoreError damaged: it is not there, or not whole */
@@ -49,6 +46,48 @@ export function completed(
 }
 
 /**
+ * The same records with their values, as the reader sees them: read in pages of bounded size, each in a turn of its own.
+ * Calls back at once where none lies apart. Errors: StoreError damaged, or what the disk says.
+ */
+export function completeAll(
+  reader: RangeReader,
+  generation: number,
+  records: readonly (readonly [key: Uint8Array, record: KvRecord])[],
+  done: Done<readonly KvRecord[]>,
+): void {
+  const whole = records.map(([, record]) => record);
+  const readFrom = (start: number): void => {
+    const page: number[] = [];
+    let bytes = 0;
+    let next = start;
+    for (; next < whole.length && bytes < RANGE_PAGE_BYTES; next += 1) {
+      const record = whole[next] as KvRecord;
+      if (!isStub(record)) continue;
+      page.push(next);
+      bytes += sizeOf(record);
+    }
+    if (page.length === 0) return done(null, whole);
+    const keyOf = (i: number): Uint8Array => records[i]?.[0] as Uint8Array;
+    const diskKeys = page.map((i) =>
+      stateKey(generation, valueKey(keyOf(i), modRevisionOf(whole[i] as KvRecord))),
+    );
+    reader.getMany(diskKeys, (error, found) => {
+      let failure = error;
+      try {
+        if (failure === null)
+          for (const [at, i] of page.entries())
+            whole[i] = completed(keyOf(i), whole[i] as KvRecord, () => found[at]);
+      } catch (thrown) {
+        failure = asStoreError(thrown);
+      }
+      if (failure !== null) done(failure, []);
+      else readFrom(next);
+    });
+  };
+  readFrom(0);
+}
+
+/**
  * Do values and stubs belong together? Each stub adds to a sum what its value takes away again, in whatever order they
  * come.
  */
@@ -60,7 +99,7 @@ export class ValueBalance {
   addRecord(key: Uint8Array, record: KvRecord): void {
     if (!isStub(record)) return;
     this.stubs += 1;
-    const { a, b } = ofValue(valueKey(key, modRevisionOf(record)), crcOfStub(record));
+    const { a, b } = ofValue(valueKey(key, modRevisionOf(record)), checkOfStub(record));
     this.sum.add(a, b);
   }
 
@@ -68,7 +107,7 @@ export class ValueBalance {
   addValue(logical: Buffer, record: Buffer): void {
     checkValueRecord(logical, record);
     this.values += 1;
-    const { a, b } = ofValue(logical, crcOfValueRecord(record));
+    const { a, b } = ofValue(logical, checkOfValueRecord(record));
     this.sum.subtract(a, b);
   }
 

@@ -190,6 +190,12 @@ test('the directory of another replica, another founding or a newer format is re
     /fails its checksum/,
     'a flipped bit',
   );
+  const older = encodeIdentity({ ...decodeIdentity(before), format: 2 });
+  t.throws(
+    () => decodeIdentity(older.replace('"format":2', '"format":6')),
+    /fails its checksum/,
+    'and in an older one',
+  );
   writeFileSync(join(path, 'identity.json'), before);
   t.notOk(existsSync(join(path, 'set-aside')));
 

@@ -117,6 +117,10 @@ test('a value that is damaged, gone, or another one is noticed by a read and by 
     'a flipped bit in the value': (content) => content.corrupt(valueOf(content, 'a', 1)[0], 9),
     'a flipped bit in its checksum': (content) => content.corrupt(valueOf(content, 'a', 1)[0], 2),
     'another format': (content) => content.corrupt(valueOf(content, 'a', 1)[0], 0),
+    'a flipped bit in the length, of which the record says it': (content) =>
+      content.corrupt(stateKey(1, Buffer.from('ka')), 44),
+    'a flipped bit in the check that the record has': (content) =>
+      content.corrupt(stateKey(1, Buffer.from('ka')), 47),
     gone: (content) => content.drop(valueOf(content, 'a', 1)[0]),
     'two values exchanged': (content) => {
       const [a, b] = [valueOf(content, 'a', 1), valueOf(content, 'b', 2)];
@@ -140,6 +144,13 @@ test('a value that is damaged, gone, or another one is noticed by a read and by 
       call<void>((done) => after.scrub(done)),
       DAMAGED,
       `${what}, the scrub`,
+    );
+    await t.rejects(
+      call<SnapshotReader>((done) => after.openFlushed('present', done)).then((reader) =>
+        readSnapshot(reader),
+      ),
+      DAMAGED,
+      `${what}, a backup`,
     );
   }
 });
