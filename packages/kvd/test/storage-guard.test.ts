@@ -61,7 +61,7 @@ test('a full disk: the reserve is given up, the log reopened with back-off until
   disk.freeBytes = 60_000_000;
   clock.pass(60_000);
   t.strictSame(happened, ['free'], 'nor while there is little room');
-  disk.freeBytes = 70_000_000;
+  disk.freeBytes = 110_000_000;
   clock.pass(10_000);
   t.strictSame(happened, ['free', 'ensure']);
   clock.pass(60_000);
