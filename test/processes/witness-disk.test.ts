@@ -9,7 +9,7 @@ import { type Test, test } from 'tap';
 import { freePorts, TestCluster } from '../support/cluster.js';
 
 const WITNESS = 3;
-const DISK_MB = 64;
+const DISK_MB = 96;
 const ENLARGED_MB = 512;
 /** Kept behind the applied slots: few, so that whoever may cut does. */
 const SNAPSHOT_SLOTS = 50;
