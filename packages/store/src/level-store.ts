@@ -19,6 +19,8 @@ export interface LevelStoreOptions {
   readonly writeBufferBytes: number;
   readonly cacheBytes: number;
   readonly compression: boolean;
+  /** Of a table of LevelDB's; absent: 2 MiB, as it is LevelDB's. */
+  readonly tableBytes?: number;
 }
 
 type Database = Level<Buffer, Buffer>;
@@ -38,6 +40,7 @@ export class LevelStore implements OrderedStore {
       writeBufferSize: options.writeBufferBytes,
       cacheSize: options.cacheBytes,
       compression: options.compression,
+      ...(options.tableBytes === undefined ? {} : { maxFileSize: options.tableBytes }),
     });
   }
 
