@@ -1,6 +1,6 @@
 /**
- * A backup as bytes, made of a snapshot of the present while it is read: header, records, trailer, in parts of a size that is asked
- * for, so that nobody has to hold more of it than one of them. Where and how fast the parts go is the caller's.
+ * A backup as bytes, made of a snapshot of the present while it is read: header, records, trailer, in parts of a size that
+ * is asked for, so that nobody has to hold more of it than one of them. Where and how fast the parts go is the caller's.
  */
 import type { ClusterId, ReplicaId } from '@kvd/paxos';
 import type { Done } from '@kvd/replica';

@@ -4,7 +4,6 @@
  */
 import type { Revision } from '@kvd/protocol';
 import { ByteArena } from './byte-arena.js';
-import { keyBytes } from './bytes.js';
 import { addSealed, Hash64 } from './content-hash.js';
 import {
   type RevisionDone,
@@ -13,11 +12,11 @@ import {
   type Version,
   versionKey,
 } from './history-records.js';
-import { isApart, type KvRecord, modRevisionOf } from './kv-record.js';
+import { type KvRecord, modRevisionOf } from './kv-record.js';
 import type { StoreOp } from './ordered-store.js';
 import { RevisionLog } from './revision-log.js';
 import { seal } from './sealed.js';
-import { valueOps } from './values-apart.js';
+import { hasNewValue, valueOp } from './values-apart.js';
 
 /**
  * Versions lie in lists and not in an object each, and their bytes in an arena, for all of them live until the next flush;
@@ -181,7 +180,7 @@ export class HistoryRecords {
       const logical = versionKey(key, version.revision);
       yield this.counted(logical, sealVersion(logical, flush, version));
       // No part of the kept history: its stub is.
-      if (isApart(version.record)) yield* valueOps(keyBytes(key), version.record, flushed);
+      if (hasNewValue(version.record, flushed)) yield valueOp(key, version.record);
     }
     for (const record of layer.revisions.records)
       yield this.counted(record.key, seal(record.key, flush, record.body()));

@@ -21,14 +21,14 @@ import type {
 } from '@kvd/protocol';
 import type { Done, HistoryQuery, SnapshotInstaller, SnapshotReader, StateMachine } from '@kvd/replica';
 import { type DecodedBatch, decodeSlot, rangesOf } from './batches.js';
-import { keyBytes, keyText } from './bytes.js';
+import { keyText } from './bytes.js';
 import { compactPage } from './compactor.js';
 import { changesMax, loadRanges, NO_RANGES, type PreparedRanges } from './delete-ranges.js';
 import { asStoreError, StoreError } from './errors.js';
 import { type HistoryLayer, HistoryRecords } from './history-buffer.js';
 import { entryAt, historyPage } from './history-reader.js';
 import { type InstallTarget, StateInstaller } from './installer.js';
-import { entryOf, isApart, storedOf } from './kv-record.js';
+import { entryOf, storedOf } from './kv-record.js';
 import { DEFAULT_STATE_OPTIONS, type KvStateOptions } from './kv-state-options.js';
 import { StateModel } from './model.js';
 import type { OrderedStore, StoreOp } from './ordered-store.js';
@@ -49,7 +49,7 @@ import {
   type StateHead,
   stateKey,
 } from './state-records.js';
-import { valueOps } from './values-apart.js';
+import { hasNewValue, valueOp } from './values-apart.js';
 import type { Layer } from './write-back.js';
 
 /** Keys of a generation that nobody needs are deleted this many at a time. */
@@ -527,8 +527,7 @@ function* frozenOps(
   const prefix = generationPrefix(generation);
   for (const [key, record] of layer) {
     yield { key: kvKey(prefix, key), value: record === null ? null : storedOf(record) };
-    if (record !== null && isApart(record))
-      for (const op of valueOps(keyBytes(key), record, flushed)) yield onDisk(generation, op);
+    if (record !== null && hasNewValue(record, flushed)) yield onDisk(generation, valueOp(key, record));
   }
   for (const op of tables) yield onDisk(generation, op);
   for (const op of history.make()) yield onDisk(generation, op);

@@ -8,6 +8,7 @@
 import type { Revision } from '@kvd/protocol';
 import type { Done } from '@kvd/replica';
 import { crc32 } from 'node:zlib';
+import { keyBytes } from './bytes.js';
 import { Hash64, mixA, mixB } from './content-hash.js';
 import { asStoreError, damaged } from './errors.js';
 import {
@@ -26,11 +27,13 @@ import { RANGE_PAGE_BYTES, type RangeReader, type StoreOp } from './ordered-stor
 import { nameOf } from './sealed.js';
 import { stateKey, valueKey } from './state-records.js';
 
-/** Writes the value of a record that lies apart, if no flush has done so: on logical keys. */
-export function* valueOps(key: Uint8Array, record: KvRecord, flushed: Revision): Generator<StoreOp> {
-  const revision = modRevisionOf(record);
-  if (isApart(record) && revision > flushed)
-    yield { key: valueKey(key, revision), value: valueRecordOf(record) };
+/** Has the record a value that lies apart, and that no flush has written? `flushed`: the revision that is on disk. */
+export const hasNewValue = (record: KvRecord, flushed: Revision): boolean =>
+  isApart(record) && modRevisionOf(record) > flushed;
+
+/** Writes the value of a record that lies apart; on a logical key. `key` as text. */
+export function valueOp(key: string, record: KvRecord): StoreOp {
+  return { key: valueKey(keyBytes(key), modRevisionOf(record)), value: valueRecordOf(record) };
 }
 
 /** The record with its value. `read`: by logical key. @throws StoreError damaged: it is not there, or not whole */
