@@ -29,6 +29,7 @@ import type {
 import { Batcher } from './batcher.js';
 import { CatchUp } from './catch-up.js';
 import { ClusterClock } from './cluster-clock.js';
+import { ForwardsTaken } from './forwards-taken.js';
 import { Housekeeper } from './housekeeper.js';
 import { LogDriver } from './log-driver.js';
 import { membershipHostOf } from './membership/host.js';
@@ -80,6 +81,7 @@ export class Replica implements ReplicaApi, TransportHandler {
   private readonly slowLeader: SlowLeader;
   private readonly tracer: Tracer;
   private readonly traffic: PeerTraffic;
+  private readonly forwardsTaken = new ForwardsTaken();
   private wallMs = 0;
   private draining = false;
   /** The end of this turn is awaited: what it brought is drained then. */
@@ -336,6 +338,7 @@ export class Replica implements ReplicaApi, TransportHandler {
     if (!ROUTINE.has(message.type)) this.quietTicks = 0;
     switch (message.type) {
       case 'forward':
+        if (!this.forwardsTaken.take(from.replicaId, message.forwardId)) return;
         this.router.request(
           this.traffic.forwardSink(from.replicaId),
           message.forwardId,

@@ -6,6 +6,7 @@ import { encodeCommand } from '@kvd/protocol';
 import { test } from 'tap';
 import { ClusterClock } from '../src/cluster-clock.js';
 import { DigestWatch, SPLIT } from '../src/digest-watch.js';
+import { ForwardsTaken } from '../src/forwards-taken.js';
 import { LogDriver } from '../src/log-driver.js';
 import { LogWindow } from '../src/log-window.js';
 import { Pending } from '../src/pending.js';
@@ -309,5 +310,17 @@ test('a request that finds no leader waits for one until its deadline', (t) => {
   router.request(second.pending.sink, 2, second.pending.request, false);
   for (let i = 0; i < 10; i++) router.tick();
   t.equal(codeOf(second.answers[0]), 'KVD_UNAVAILABLE');
+  t.end();
+});
+
+test('what a replica passes on is taken once, whatever came in between', (t) => {
+  const taken = new ForwardsTaken();
+  const first = 2 ** 48 - 5;
+  for (let id = first; id < first + 600; id++) t.ok(taken.take(2, id), `number ${id}`);
+  for (let id = first; id < first + 600; id++) t.notOk(taken.take(2, id), `number ${id} again`);
+  t.ok(taken.take(3, first), 'another replica has numbers of its own');
+  t.ok(taken.take(2, 7), 'and so has another life of the same one');
+  t.notOk(taken.take(2, 7));
+  t.ok(taken.take(2, first + 600), 'late ones are taken as well');
   t.end();
 });

@@ -74,8 +74,6 @@ export class Network {
     private readonly journal: Journal,
     /** Frames sent in one turn leave together. */
     private readonly coalesce: boolean,
-    /** May this frame arrive twice? */
-    private readonly mayDouble: (bytes: Uint8Array) => boolean,
   ) {
     this.weather = weather;
     for (const station of stations) this.add(station);
@@ -193,7 +191,7 @@ export class Network {
       identity === null ||
       this.isBlocked(from.station.number, to.station.number) ||
       random.chance(weather.loss);
-    const copies = lost ? 0 : random.chance(weather.duplication) && this.mayDouble(bytes) ? 2 : 1;
+    const copies = lost ? 0 : random.chance(weather.duplication) ? 2 : 1;
     if (copies === 0) {
       from.bytesUnderWay -= bytes.length;
       this.journal.say(from.station.id, () => `a frame to replica ${to.station.id} is lost`);

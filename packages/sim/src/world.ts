@@ -3,7 +3,7 @@
  * plan gives the same run, event by event. What is wrong ends it with a Violation; nothing in it is ever retried.
  */
 import type { ReplicaId } from '@kvd/paxos';
-import { decodePeerFrame, isRetrySafe, WITNESS_SUFFIX } from '@kvd/protocol';
+import { decodePeerFrame, WITNESS_SUFFIX } from '@kvd/protocol';
 import type { FoundingReplica } from '@kvd/replica';
 import { DirectoryError, StoreError } from '@kvd/store';
 import { DiskBudget } from './budget.js';
@@ -125,7 +125,6 @@ export class World {
       this.random.fork('network'),
       this.journal,
       this.random.chance(0.7),
-      mayDouble,
     );
     this.connections = new Connections(this, this.random.fork('connections'), this.random.fork('watches'));
     this.clients = this.createClients();
@@ -338,18 +337,4 @@ export class World {
 
 function tooBusy(events: number, atMs: number): never {
   throw new Violation('liveness', 'busy', `${events} events in ${(atMs / 1000).toFixed(0)} virtual seconds`);
-}
-
-/** Connections do not repeat what they carry; what the protocol sends again by itself is another matter. */
-function mayDouble(frame: Uint8Array): boolean {
-  let safe = true;
-  decodePeerFrame(frame, ({ message }) => {
-    if (
-      message.type === 'forward' &&
-      message.request.type === 'mutate' &&
-      !isRetrySafe(message.request.command)
-    )
-      safe = false;
-  });
-  return safe;
 }

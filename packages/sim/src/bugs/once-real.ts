@@ -27,6 +27,7 @@ interface RouterInside {
 }
 
 interface ReplicaInside {
+  readonly forwardsTaken: { take(from: ReplicaId, forwardId: number): boolean };
   readonly keeper: KeeperInside;
   readonly router: RouterInside;
   readonly catchUp: { readonly handler: { send(to: ReplicaId, message: PeerMessage): void } };
@@ -220,6 +221,18 @@ const keptClock: Bug = {
   }),
 };
 
+const forwardTakenTwice: Bug = {
+  name: 'forward-taken-twice',
+  title: 'a request that was passed on is taken twice when the network repeats it (seed 1512580446)',
+  replicas: 3,
+  scenario: 'bad-network',
+  plant: () => ({
+    replica: (replica) => {
+      insideOf(replica).forwardsTaken.take = () => true;
+    },
+  }),
+};
+
 export const ONCE_REAL_BUGS: readonly Bug[] = [
   reusedForwardIds,
   certainOfWhatIsOnItsWay,
@@ -232,4 +245,5 @@ export const ONCE_REAL_BUGS: readonly Bug[] = [
   olderSnapshot,
   heldPlaces,
   keptClock,
+  forwardTakenTwice,
 ];
