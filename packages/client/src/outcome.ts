@@ -25,7 +25,8 @@ export type AppliedResult =
 
 /**
  * - applied: it was done, with this result.
- * - never: it was not, and never will be.
+ * - never: it was not, and never will be. Under an Idempotency-Key that is known for an hour of cluster time, so ask within
+ *   an hour of the request: an older key is forgotten, whatever was done under it.
  * - answered: its number is below those that its client still waits for, so it had its answer, which is forgotten.
  * - forgotten: its session is gone. It will not be done any more; whether it was is not known.
  */

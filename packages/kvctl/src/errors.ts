@@ -36,9 +36,8 @@ export function unavailable(message: string): CliError {
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof CliError) return error.exitCode;
   if (error instanceof KvdError) {
-    // A read or a refusal is what its code says; what may have been done is unknown whatever the code.
-    const { exitCode } = ERRORS[error.code];
-    return error.outcome === 'unknown' && exitCode === EXIT.unavailable ? EXIT.unknown : exitCode;
+    // What may have been done is unknown whatever the code; else the code says what it is.
+    return error.outcome === 'unknown' ? EXIT.unknown : ERRORS[error.code].exitCode;
   }
   return EXIT.refused;
 }

@@ -149,7 +149,9 @@ t.test('each kind of error has its exit code', async (t) => {
   t.equal(exitCodeOf(new KvdError('KVD_TOO_LARGE', 'x')), 4);
   t.equal(exitCodeOf(new KvdError('KVD_UNAVAILABLE', 'x')), 3);
   t.equal(exitCodeOf(new KvdError('KVD_OUTCOME_UNKNOWN', 'x')), 5);
-  t.equal(exitCodeOf(new KvdError('KVD_CLOSED', 'x', 'unknown')), 5, 'what may have happened is unknown');
+  for (const code of ['KVD_CLOSED', 'KVD_NOT_AN_INTEGER', 'KVD_LEASE_NOT_FOUND'] as const)
+    t.equal(exitCodeOf(new KvdError(code, 'x', 'unknown')), 5, `what may have happened is unknown: ${code}`);
+  t.equal(exitCodeOf(new KvdError('KVD_SESSION_EXPIRED', 'x')), 5);
 });
 
 function report(id: number, role: string, more: Record<string, unknown> = {}): ReplicaReport {

@@ -57,8 +57,8 @@ export class HttpServer {
   readonly #server: Server;
   readonly #ports: HttpServerPorts;
   readonly #limits: HttpLimits;
-  /** Connections that still speak HTTP. */
-  readonly #sockets = new Set<Socket>();
+  /** Connections that still speak HTTP, and the requests of each that are not answered. */
+  readonly #sockets = new Map<Socket, Set<IncomingMessage>>();
   #active = 0;
   #dropped = 0;
 
@@ -79,7 +79,7 @@ export class HttpServer {
     this.#server.on('request', (request, response) => void this.#handle(request, response, false));
     this.#server.on('checkContinue', (request, response) => void this.#handle(request, response, true));
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
-    this.#server.on('clientError', refuseBadHttp);
+    this.#server.on('clientError', (error, socket) => this.#refuseBadHttp(error, socket as Socket));
   }
 
   /** HTTP requests being worked on. */
@@ -106,20 +106,33 @@ export class HttpServer {
   close(graceMs: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
-        for (const socket of this.#sockets) socket.destroy();
+        for (const socket of this.#sockets.keys()) socket.destroy();
       }, graceMs);
       this.#server.close(() => {
         clearTimeout(timer);
         resolve();
       });
       this.#server.closeIdleConnections();
-      if (this.#active === 0) for (const socket of this.#sockets) socket.destroy();
+      if (this.#active === 0) for (const socket of this.#sockets.keys()) socket.destroy();
     });
   }
 
   #onConnection(socket: Socket): void {
-    this.#sockets.add(socket);
+    this.#sockets.set(socket, new Set());
     socket.once('close', () => this.#sockets.delete(socket));
+  }
+
+  /**
+   * Bytes that are no HTTP, headers that are too long or too slow. Where a whole request before them is not answered yet,
+   * nothing is said: the client would take it for the answer to that one, which may be done.
+   */
+  #refuseBadHttp(error: NodeJS.ErrnoException, socket: Socket): void {
+    const unanswered = [...(this.#sockets.get(socket) ?? [])];
+    if (error.code === 'ECONNRESET' || !socket.writable || unanswered.some(({ complete }) => complete)) {
+      socket.destroy();
+      return;
+    }
+    endRaw(socket, REFUSALS.get(error.code ?? '') ?? NO_HTTP);
   }
 
   /** Said once in a while: whoever opens too many connections does not stop at one more. */
@@ -131,9 +144,12 @@ export class HttpServer {
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): Promise<void> {
+    const unanswered = this.#sockets.get(request.socket);
     this.#active += 1;
+    unanswered?.add(request);
     response.once('close', () => {
       this.#active -= 1;
+      unanswered?.delete(request);
     });
     try {
       if (this.#active > this.#limits.requests) {
@@ -194,15 +210,6 @@ const REFUSALS = new Map<string, Refusal>([
     [408, 'Request Timeout', 'KVD_BAD_REQUEST', 'the request took too long to arrive'],
   ],
 ]);
-
-/** Bytes that are no HTTP, headers that are too long or too slow. */
-function refuseBadHttp(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  endRaw(socket, REFUSALS.get(error.code ?? '') ?? NO_HTTP);
-}
 
 function endRaw(socket: Duplex, [status, phrase, code, message]: Refusal): void {
   const body = String(errorAnswer(code, message).body);

@@ -304,6 +304,19 @@ test('what is no HTTP, or has endless headers, is refused and the server goes on
   t.equal((await call(port, 'GET', '/livez')).status, 200);
 });
 
+test('what follows a write and is no HTTP is not answered in its place', async (t) => {
+  const { port, replica, requester } = await serve(t, { headersMs: 100, requestMs: 200, checkMs: 20 });
+  const write = (body: string, length = body.length): string =>
+    `PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: ${length}\r\n\r\n${body}`;
+  t.equal(await raw(port, write('abcdef', 3)).closed, '', 'a body that is longer than it was said to be');
+  t.equal((await call(port, 'GET', '/v1/kv/a')).body.toString(), 'abc', 'it was done all the same');
+  t.equal(await raw(port, `${write('d')}\x16\x03\x01\r\n\r\n`).closed, '', 'bytes of something else');
+  t.equal((await call(port, 'GET', '/v1/kv/a')).body.toString(), 'd');
+  replica.forced = 'silence';
+  t.equal(await raw(port, `${write('e')}GET /v1`).closed, '', 'half a request, while the write is under way');
+  requester.close();
+});
+
 test('too many requests at once are refused as overloaded, too many connections dropped', async (t) => {
   const { port, replica, requester } = await serve(t, { requests: 2, connections: 3 });
   replica.forced = 'silence';

@@ -114,7 +114,7 @@ function toOptions({ from, to }: Range): { from: Uint8Array; to?: Uint8Array } {
 }
 
 function isTooLarge(error: unknown): error is KvdError {
-  return error instanceof KvdError && error.code === 'KVD_TOO_LARGE';
+  return error instanceof KvdError && error.code === 'KVD_TOO_LARGE' && error.outcome === 'not-done';
 }
 
 function mapped<T>(call: Promise<T>, signal?: AbortSignal): Promise<T> {

@@ -10,3 +10,4 @@ export { type Envelope, type FetchRequest, withoutRole } from './outbox.js';
 export type * from './read-rounds.js';
 export { PromiseSet } from './safe-value.js';
 export type * from './types.js';
+export { sameConfiguration } from './value.js';

@@ -1,4 +1,4 @@
-/** Are two values the same? Needed only where a proposer has to notice that another ballot won a slot of its own. */
+/** Are two values the same? Asked where a proposer has to notice that another ballot won a slot of its own. */
 import type { Configuration, Value } from './types.js';
 
 export function sameValue(a: Value, b: Value): boolean {
@@ -17,7 +17,7 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
-function sameConfiguration(a: Configuration, b: Configuration): boolean {
+export function sameConfiguration(a: Configuration, b: Configuration): boolean {
   return (
     a.clusterId === b.clusterId &&
     a.alpha === b.alpha &&
@@ -30,6 +30,8 @@ function sameConfiguration(a: Configuration, b: Configuration): boolean {
         other?.replicaId === member.replicaId &&
         other.incarnation === member.incarnation &&
         other.role === member.role &&
+        other.promoteTo === member.promoteTo &&
+        other.replaces === member.replaces &&
         other.address === member.address
       );
     })

@@ -11,8 +11,8 @@ import {
   trimConfigurations,
   type Votes,
 } from '../src/configuration.js';
-import type { ConfigurationAt, ReplicaId, Slot } from '../src/types.js';
-import { sameValue } from '../src/value.js';
+import type { ConfigurationAt, Member, ReplicaId, Slot } from '../src/types.js';
+import { sameConfiguration, sameValue } from '../src/value.js';
 import { batch, configuration, configurationValue, identity, incarnation, NOOP } from './support/literals.js';
 
 function votesOf(...ids: readonly ReplicaId[]): Votes {
@@ -135,4 +135,31 @@ test('values are the same when their contents are', async (t) => {
   t.notOk(sameValue(configurationValue([1, 2]), configurationValue([1, 2], { roles: { 2: 'learner' } })));
   t.notOk(sameValue(configurationValue([1, 2]), configurationValue([1, 2, 3])));
   t.notOk(sameValue(configurationValue([1, 2]), configurationValue([1, 2], { replaces: 4 })));
+});
+
+test('configurations that differ in anything are not the same', async (t) => {
+  const learner = {
+    ...identity(2),
+    role: 'learner',
+    address: 'h:2',
+    promoteTo: 'voter',
+    replaces: 1,
+  } as const;
+  const on = { ...configuration([1]), members: [learner] };
+  const others: Record<keyof Member, Member> = {
+    replicaId: { ...learner, replicaId: 3 },
+    incarnation: { ...learner, incarnation: incarnation(3) },
+    role: { ...learner, role: 'witness' },
+    address: { ...learner, address: 'h:3' },
+    promoteTo: { ...learner, promoteTo: 'witness' },
+    replaces: { ...learner, replaces: 3 },
+  };
+  t.ok(sameConfiguration(on, structuredClone(on)));
+  for (const [field, member] of Object.entries(others))
+    t.notOk(sameConfiguration(on, { ...on, members: [member] }), field);
+  const { promoteTo: _, ...stays } = learner;
+  t.notOk(sameConfiguration(on, { ...on, members: [stays] }), 'a learner that stays one');
+  for (const field of ['alpha', 'acceptQuorum', 'replaces'] as const)
+    t.notOk(sameConfiguration(on, { ...on, [field]: on[field] + 1 }), field);
+  t.notOk(sameConfiguration(on, { ...on, clusterId: 'another' }), 'clusterId');
 });

@@ -2,10 +2,16 @@
  * A request on its way, and the rule about its end: "nothing was done" may be said only if no attempt ever entered a
  * slot or was lost on the way; otherwise the outcome of a mutation is unknown, whatever later attempts say. (DESIGN,
  * section 7)
+ *
+ * An error of the state machine is such a saying too: it speaks of its own attempt, and is not kept. An earlier one may
+ * yet be chosen, in a state that does not refuse it.
  */
-import type { ErrorCode, Request, Response } from '@kvd/protocol';
+import type { CommandResult, ErrorCode, Request, Response } from '@kvd/protocol';
 import { ERRORS, isRetrySafe } from '@kvd/protocol';
 import type { ReplySink } from './api.js';
+
+/** What the state machine keeps, so that it holds for all attempts, whichever comes first. */
+const FOR_EVERY_ATTEMPT: ReadonlySet<ErrorCode> = new Set(['KVD_FENCED', 'KVD_IDEMPOTENCY_CONFLICT']);
 
 /** Shared by the requests of a replica: how many are unanswered. */
 export interface Outstanding {
@@ -15,6 +21,8 @@ export interface Outstanding {
 export class Pending {
   /** An attempt may have had an effect that is not known. */
   entered = false;
+  /** An attempt before the present one may have, or may yet. */
+  private earlierEntered = false;
   answered = false;
   /** What has to come about before it can be done; empty: nothing that is known. */
   waitsFor = '';
@@ -30,13 +38,28 @@ export class Pending {
     /** Came from another replica: not passed on again. */
     readonly forwarded: boolean,
     private readonly outstanding: Outstanding,
+    /** By the wall clock, which goes on while a process is suspended. */
+    readonly bornMs: number,
   ) {
     outstanding.count += 1;
   }
 
   /** May it be sent again after an attempt whose end is not known? */
   get retrySafe(): boolean {
-    return this.request.type !== 'mutate' || isRetrySafe(this.request.command);
+    const { request } = this;
+    if (request.type === 'mutate') return isRetrySafe(request.command);
+    // Whoever leads then would hand over once more.
+    return !(this.changes && request.type === 'members' && request.change?.type === 'move-leader');
+  }
+
+  /** Did an attempt before the present one end in the dark? */
+  get isRepeated(): boolean {
+    return this.earlierEntered;
+  }
+
+  /** Another attempt follows the present one. */
+  repeat(): void {
+    this.earlierEntered ||= this.entered && this.changes;
   }
 
   /** May it leave something behind? */
@@ -49,6 +72,13 @@ export class Pending {
 
   reply(response: Response): void {
     if (this.answered) return;
+    if (response.type === 'result' && this.isInTheDark(response.result)) {
+      const { code, message } = response.result as Extract<CommandResult, { type: 'error' }>;
+      this.reply(
+        errorResponse('KVD_OUTCOME_UNKNOWN', `${code}: ${message}; an earlier attempt may have been done`),
+      );
+      return;
+    }
     this.forget();
     this.sink.reply(this.requestId, response);
   }
@@ -67,6 +97,12 @@ export class Pending {
     } else {
       this.reply(errorResponse(code, message));
     }
+  }
+
+  /** Refused now, but an earlier attempt need not be. */
+  private isInTheDark(result: CommandResult): boolean {
+    if (result.type !== 'error' || !this.changes || !this.earlierEntered) return false;
+    return !FOR_EVERY_ATTEMPT.has(result.code) && ERRORS[result.code].outcome === 'not-done';
   }
 
   /** Time is up. */

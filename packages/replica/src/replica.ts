@@ -230,7 +230,7 @@ export class Replica implements ReplicaApi, TransportHandler {
     this.membership.tick();
     this.slowLeader.tick();
     this.keeper.tick();
-    this.router.tick();
+    this.router.tick(wallMs);
     this.watches.tick();
     this.drain();
   }
@@ -505,6 +505,7 @@ export class Replica implements ReplicaApi, TransportHandler {
     const { isLeading, leader } = this.node;
     if (isLeading && !this.wasLeading) this.clock.lead(this.ports.state.clusterMs);
     if (!isLeading && this.wasLeading) {
+      this.membership.retire();
       for (const pending of this.batcher.takeQueue()) this.router.retry(pending, 'no longer the leader');
     }
     const changed = isLeading !== this.wasLeading || leader !== this.knownLeader;
@@ -515,7 +516,7 @@ export class Replica implements ReplicaApi, TransportHandler {
     this.trace('info', 'leader', { leader, leading: isLeading, ballot: this.node.status().ballot });
     if (leader !== 0) {
       if (before !== 0) this.router.onForwardsLost(before, 'the leader changed');
-      this.router.routeHeld();
+      this.router.onLeader();
     }
     this.changed();
   }

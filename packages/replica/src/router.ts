@@ -5,7 +5,7 @@
  */
 import type { Identity, ReplicaId } from '@kvd/paxos';
 import type { Request, Response } from '@kvd/protocol';
-import { ERRORS, TIMEOUT_MS_MAX } from '@kvd/protocol';
+import { ERRORS, IDEMPOTENCY_TTL_MS, TIMEOUT_MS_MAX } from '@kvd/protocol';
 import type { ReplySink } from './api.js';
 import type { Outstanding } from './pending.js';
 import { errorResponse, Pending } from './pending.js';
@@ -30,6 +30,11 @@ export interface RouterHandler {
 }
 
 const SWEEP_TICKS = 5;
+/**
+ * What may have been done is sent again for so long, and no longer: what an Idempotency-Key protects would be done twice
+ * once the key is forgotten.
+ */
+const REPEAT_MS_MAX = IDEMPOTENCY_TTL_MS / 2;
 /** Requests of clients that may be unanswered at once. */
 const OUTSTANDING_MAX = 100_000;
 
@@ -39,6 +44,8 @@ export class Router {
   private held: Pending[] = [];
   private readonly forwards = new Map<number, { readonly pending: Pending; readonly to: ReplicaId }>();
   private nowTick = 0;
+  /** As of the last tick; before the first, not known. */
+  private wallMs = Number.NaN;
 
   constructor(
     private readonly self: Identity,
@@ -62,7 +69,8 @@ export class Router {
     }
     const timeoutMs = Math.min(request.timeoutMs, TIMEOUT_MS_MAX);
     const deadline = this.nowTick + Math.max(1, Math.ceil(timeoutMs / this.tickMs));
-    const pending = new Pending(sink, requestId, request, deadline, forwarded, this.outstanding);
+    const { outstanding, wallMs } = this;
+    const pending = new Pending(sink, requestId, request, deadline, forwarded, outstanding, wallMs);
     this.live.push(pending);
     this.route(pending);
   }
@@ -70,6 +78,10 @@ export class Router {
   route(pending: Pending): void {
     const { handler } = this;
     if (pending.answered) return;
+    if (pending.isRepeated && this.repeatMsLeft(pending) <= 0) {
+      pending.expire();
+      return;
+    }
     const refusal = handler.refusal();
     if (refusal) {
       pending.fail(refusal.code, refusal.message);
@@ -89,7 +101,10 @@ export class Router {
     if (pending.entered && !pending.retrySafe) pending.fail('KVD_OUTCOME_UNKNOWN', why);
     else if (pending.forwarded)
       pending.fail(pending.entered ? 'KVD_OUTCOME_UNKNOWN' : 'KVD_UNAVAILABLE', why);
-    else this.held.push(pending);
+    else {
+      pending.repeat();
+      this.held.push(pending);
+    }
   }
 
   onForwardReply(from: ReplicaId, forwardId: number, response: Response): void {
@@ -127,18 +142,39 @@ export class Router {
     }
   }
 
-  tick(): void {
+  tick(wallMs: number): void {
     this.nowTick += 1;
-    this.routeHeld();
+    this.wallMs = wallMs;
+    this.routeAll(this.takeHeld());
     if (this.nowTick % SWEEP_TICKS === 0) this.sweep();
   }
 
-  /** Try again what had to wait for a leader. */
-  routeHeld(): void {
-    if (this.held.length === 0) return;
+  /**
+   * There is a leader: try again what had to wait for one. What is sent again waits for the tick, which knows the time: the
+   * process may have slept.
+   */
+  onLeader(): void {
+    const held = this.takeHeld();
+    this.held = held.filter(({ isRepeated }) => isRepeated);
+    this.routeAll(held.filter(({ isRepeated }) => !isRepeated));
+  }
+
+  private takeHeld(): readonly Pending[] {
     const { held } = this;
-    this.held = [];
+    if (held.length > 0) this.held = [];
+    return held;
+  }
+
+  private routeAll(held: readonly Pending[]): void {
     for (const pending of held) this.route(pending);
+  }
+
+  /** How long it may yet be sent again, by ticks and by the wall clock. */
+  private repeatMsLeft({ request, deadlineTick, bornMs }: Pending): number {
+    const leftMs = (deadlineTick - this.nowTick) * this.tickMs;
+    const timeoutMs = Math.min(request.timeoutMs, TIMEOUT_MS_MAX);
+    const ageMs = Math.max(timeoutMs - leftMs, Number.isNaN(bornMs) ? 0 : this.wallMs - bornMs);
+    return Math.min(timeoutMs, REPEAT_MS_MAX) - ageMs;
   }
 
   forgetSink(sink: ReplySink): void {
@@ -158,13 +194,20 @@ export class Router {
   private passOn(pending: Pending, to: ReplicaId): void {
     const forwardId = this.nextForwardId++;
     const known = to !== 0 && to !== this.self.replicaId;
-    if (!known || !this.handler.forward(to, forwardId, pending.request)) {
+    if (!known || !this.handler.forward(to, forwardId, this.attemptOf(pending))) {
       this.held.push(pending);
       return;
     }
     pending.forwardId = forwardId;
     pending.sentTick = this.nowTick;
     this.forwards.set(forwardId, { pending, to });
+  }
+
+  /** What is sent again is not to wait at the leader for longer than it may be sent. */
+  private attemptOf(pending: Pending): Request {
+    const { request } = pending;
+    if (!pending.isRepeated) return request;
+    return { ...request, timeoutMs: Math.max(1, Math.ceil(this.repeatMsLeft(pending))) };
   }
 
   private sweep(): void {

@@ -18,7 +18,7 @@ class Leader {
     for (let i = 0; i < count; i += 1) {
       const request = { type: 'mutate', timeoutMs: 1_000, command: new Uint8Array([i]) } as const;
       const sink = { reply: (_id: number, response: Response) => void this.answers.push(response) };
-      this.batcher.add(new Pending(sink, i, request, 10, false, { count: 0 }), request.command);
+      this.batcher.add(new Pending(sink, i, request, 10, false, { count: 0 }, 0), request.command);
     }
   }
 

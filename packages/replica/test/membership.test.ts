@@ -171,7 +171,7 @@ class Stage implements MembershipHost {
   ask(change: MemberChange | null, { plan = false, force = false } = {}): Pending {
     const request = { type: 'members', timeoutMs: 1000, change, plan, force } as const;
     const sink = { reply: (_: number, response: Response) => void this.answers.push(response) };
-    const pending = new Pending(sink, 1, request, 1000, false, { count: 0 });
+    const pending = new Pending(sink, 1, request, 1000, false, { count: 0 }, 0);
     this.membership.ask(pending, request);
     return pending;
   }
@@ -556,5 +556,20 @@ test('a replica that no configuration ever named is not dismissed', (t) => {
   t.strictSame(stage.dismissed, [], 'meant for a directory that is gone');
   stage.membership.onDismissed({ type: 'dismissed', slot: 5, incarnation: incarnation(1) });
   t.strictSame(stage.dismissed, [5]);
+  t.end();
+});
+
+test('a change in whose slot another one was chosen is not told as done', (t) => {
+  const stage = new Stage(configurationOf([1, 2, 3]));
+  stage.run(LONG);
+  stage.ask({ type: 'demote', replicaId: 3 }, { force: true });
+  stage.run(REPORT_TICKS);
+  t.same(stage.proposedMembers, ['1v', '2v', '3l']);
+  // Another leader was elected meanwhile, and what it was asked for got the same slot.
+  const slot = stage.chosenThrough + 1;
+  stage.latest = { slot, configuration: { ...stage.latest.configuration, replaces: 1, acceptQuorum: 2 } };
+  stage.chosenThrough = slot;
+  stage.membership.onApplied(slot);
+  t.match(stage.answer, { type: 'error', code: 'KVD_OUTCOME_UNKNOWN' });
   t.end();
 });

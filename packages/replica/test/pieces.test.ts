@@ -1,7 +1,7 @@
 /** The parts of a replica on their own: clock, hashes, the way to the log, the ends that a request may come to. */
 import type { Envelope, Persist, RecoveredLog } from '@kvd/paxos';
 import { ZERO_BALLOT } from '@kvd/paxos';
-import type { Response } from '@kvd/protocol';
+import type { MemberChange, Request, Response } from '@kvd/protocol';
 import { encodeCommand } from '@kvd/protocol';
 import { test } from 'tap';
 import { ClusterClock } from '../src/cluster-clock.js';
@@ -207,7 +207,15 @@ function pendingOf(retrySafe: boolean): { pending: Pending; answers: Response[] 
     : { session: 0, sequence: 0, lowestUnanswered: 0 };
   const command = encodeCommand({ type: 'put', origin, key: Buffer.from('k'), value: Buffer.from('v') });
   const sink = { reply: (_id: number, response: Response) => answers.push(response) };
-  const pending = new Pending(sink, 1, { type: 'mutate', timeoutMs: 100, command }, 5, false, { count: 0 });
+  const pending = new Pending(
+    sink,
+    1,
+    { type: 'mutate', timeoutMs: 100, command },
+    5,
+    false,
+    { count: 0 },
+    0,
+  );
   return { pending, answers };
 }
 
@@ -225,6 +233,97 @@ test('"nothing was done" is said only of a mutation that never entered a slot', 
   t.equal(codeOf(entered.answers[0]), 'KVD_OUTCOME_UNKNOWN', 'whatever later attempts say');
   entered.pending.expire();
   t.equal(entered.answers.length, 1, 'answered once');
+  t.end();
+});
+
+test('a refusal says nothing of an earlier attempt, unless it is one that is kept', (t) => {
+  const refusedBy = (code: 'KVD_NOT_AN_INTEGER' | 'KVD_FENCED'): Response => ({
+    type: 'result',
+    result: { type: 'error', code, message: 'no' },
+  });
+  const first = pendingOf(true);
+  first.pending.entered = true;
+  first.pending.reply(refusedBy('KVD_NOT_AN_INTEGER'));
+  t.same(first.answers[0], refusedBy('KVD_NOT_AN_INTEGER'), 'of the only attempt it is the answer');
+  const second = pendingOf(true);
+  second.pending.entered = true;
+  second.pending.repeat();
+  second.pending.reply(refusedBy('KVD_NOT_AN_INTEGER'));
+  t.match(second.answers[0], { code: 'KVD_OUTCOME_UNKNOWN', message: /KVD_NOT_AN_INTEGER.*earlier attempt/ });
+  t.equal(second.answers.length, 1);
+  const fenced = pendingOf(true);
+  fenced.pending.entered = true;
+  fenced.pending.repeat();
+  fenced.pending.reply(refusedBy('KVD_FENCED'));
+  t.same(fenced.answers[0], refusedBy('KVD_FENCED'), 'a fence holds for all attempts');
+  t.end();
+});
+
+/** A router that knows leader 2, and what it passes on. */
+function routerToTwo(): { router: Router; forwards: { id: number; request: Request }[] } {
+  const forwards: { id: number; request: Request }[] = [];
+  const router = new Router(
+    RECOVERED.identity,
+    20,
+    1000,
+    {
+      isLeading: () => false,
+      leader: () => 2,
+      refusal: () => null,
+      lead: () => undefined,
+      readStale: () => undefined,
+      forward: (_to, id, request) => forwards.push({ id, request }) > 0,
+    },
+    1,
+  );
+  return { router, forwards };
+}
+
+test('what may have been done is sent again for half the life of an Idempotency-Key at most, also by a process that slept', (t) => {
+  const { router, forwards } = routerToTwo();
+  const hour = 3_600_000;
+  const ask = (timeoutMs: number): Response[] => {
+    const { pending, answers } = pendingOf(true);
+    router.request(pending.sink, 1, { ...pending.request, timeoutMs }, false);
+    return answers;
+  };
+  router.tick(1_000);
+  const answers = ask(hour);
+  router.onForwardsLost(2, 'the connection ended');
+  router.onLeader();
+  t.equal(forwards.length, 1, 'not before the tick, which knows the time');
+  router.tick(61_000);
+  t.equal(forwards.length, 2);
+  t.equal(forwards[1]?.request.timeoutMs, hour / 2 - 60_000, 'and it waits at the leader for no longer');
+  router.onForwardsLost(2, 'the connection ended');
+  router.tick(1_001_000 + hour);
+  t.equal(forwards.length, 2, 'it slept for too long');
+  t.equal(codeOf(answers[0]), 'KVD_OUTCOME_UNKNOWN');
+  const patient = ask(5_000);
+  router.onForwardsLost(2, 'the connection ended');
+  router.tick(1_006_000 + hour);
+  t.equal(forwards.length, 3, 'nor after its own time-out by the wall clock');
+  t.equal(codeOf(patient[0]), 'KVD_OUTCOME_UNKNOWN');
+  t.end();
+});
+
+test('a hand-over of leadership is not asked for twice, another change of the members is', (t) => {
+  const { router, forwards } = routerToTwo();
+  const ask = (change: MemberChange): void =>
+    router.request(
+      { reply: () => undefined },
+      1,
+      { type: 'members', timeoutMs: 1_000, change, plan: false, force: false },
+      false,
+    );
+  ask({ type: 'move-leader', replicaId: 0 });
+  ask({ type: 'remove', replicaId: 3 });
+  router.onForwardsLost(2, 'the connection ended');
+  router.tick(0);
+  t.same(
+    forwards.map(({ request }) => request.type === 'members' && request.change?.type),
+    ['move-leader', 'remove', 'remove'],
+  );
   t.end();
 });
 
@@ -250,11 +349,11 @@ test('a mutation without session or key is never sent twice; one with a session 
   router.request(safe.pending.sink, 2, safe.pending.request, false);
   t.equal(forwards.length, 2);
   router.onForwardsLost(2, 'the connection ended');
-  router.tick();
+  router.tick(0);
   t.equal(forwards.length, 3, 'the one with a session goes again');
   router.onForwardReply(2, forwards[2] as number, { type: 'result', result: { type: 'put', revision: 3 } });
   t.equal(safe.answers.length, 1);
-  for (let i = 0; i < 10; i++) router.tick();
+  for (let i = 0; i < 10; i++) router.tick(0);
   t.equal(codeOf(plain.answers[0]), 'KVD_OUTCOME_UNKNOWN', 'the other may have been done');
   t.end();
 });
@@ -300,15 +399,15 @@ test('a request that finds no leader waits for one until its deadline', (t) => {
   );
   const first = pendingOf(false);
   router.request(first.pending.sink, 1, first.pending.request, false);
-  router.tick();
+  router.tick(0);
   t.equal(forwards.length, 0);
   leader = 3;
-  router.tick();
+  router.tick(0);
   t.equal(forwards.length, 1);
   leader = 0;
   const second = pendingOf(false);
   router.request(second.pending.sink, 2, second.pending.request, false);
-  for (let i = 0; i < 10; i++) router.tick();
+  for (let i = 0; i < 10; i++) router.tick(0);
   t.equal(codeOf(second.answers[0]), 'KVD_UNAVAILABLE');
   t.end();
 });

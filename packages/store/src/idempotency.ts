@@ -114,7 +114,8 @@ export class IdempotencyTable {
   /** One record, as read. @throws StoreError damaged */
   load(logical: Buffer, record: Buffer): void {
     const { body } = unseal(logical, record);
-    if (this.isFull) throw damaged('too many idempotency keys');
+    // Not isFull: the last key taken may end above LARGE_BYTES_MAX, and its record may be read before others.
+    if (this.kept.size >= IDEMPOTENCY_KEYS_MAX) throw damaged('too many idempotency keys');
     const kept = decodeBody(logical, body, decodeKept);
     const text = keyText(logical.subarray(1));
     this.kept.set(text, kept);

@@ -265,6 +265,35 @@ test('an Idempotency-Key: the same result, a conflict, and a new key after its t
   await call<void>((done) => state.scrub(done));
 });
 
+test('a table of Idempotency-Keys that is as full as it gets is read back, whatever key comes first', async (t) => {
+  const state = createMemoryState();
+  const value = Buffer.alloc(64 * 1024 - 1_000);
+  await run(state, [{ ...put('large', ''), value } as Command]);
+  await one(state, keyed('zz, which is read last', put('a', '1')));
+  const read = { type: 'get', key: bytes('large') } as const;
+  const origin = { session: 0, sequence: 0, lowestUnanswered: 0 };
+  const txn: Command = { type: 'txn', origin, compares: [], success: [read], failure: [] };
+  let kept = 0;
+  for (;;) {
+    const results = await run(
+      state,
+      Array.from({ length: 64 }, (_, i) => keyed(`key ${kept + i}`, txn)),
+    );
+    kept += results.filter(({ type }) => type === 'txn').length;
+    const refused = results.find(({ type }) => type === 'error');
+    if (refused === undefined) continue;
+    t.match(refused, { code: 'KVD_OVERLOADED' });
+    break;
+  }
+  t.ok(kept > 1_000, `${kept} large results`);
+  await flush(state);
+  await call<void>((done) => state.scrub(done));
+  const before = state.contentHash;
+  await call<void>((done) => state.reload(done));
+  t.equal(state.contentHash, before);
+  t.match(await one(state, keyed('one more', put('b', '1'))), { code: 'KVD_OVERLOADED' });
+});
+
 test('an error under an Idempotency-Key is not kept, so the key is free for another try', async (t) => {
   const state = createMemoryState();
   const command = put('a', '1', { session: 77, sequence: 1, lowestUnanswered: 1 });

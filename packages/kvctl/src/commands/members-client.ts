@@ -45,9 +45,9 @@ export class MembersClient {
         this.learn(report);
         return report;
       } catch (error) {
-        if (error instanceof KvdError && !ERRORS[error.code].retry) throw error;
         // What an attempt may have done, a later one that did nothing does not undo.
         if (!isUnknown(failure)) failure = error;
+        if (error instanceof KvdError && !ERRORS[error.code].retry) break;
       }
       this.at = (this.at + 1) % this.addresses.length;
       tried += 1;

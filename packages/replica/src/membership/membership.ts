@@ -11,6 +11,7 @@ import {
   isPhase1Quorum,
   memberOf,
   promoted,
+  sameConfiguration,
   votersOf,
   whyImpossible,
   withMember,
@@ -115,12 +116,17 @@ export class Membership {
     else this.asked.push({ pending, query });
   }
 
-  /** A slot was applied, or skipped with a snapshot: is it that of what was proposed last? */
+  /**
+   * A slot was applied, or skipped with a snapshot: is it that of what was proposed last, and is that what was chosen there?
+   * Another leader's change may have been, and this one not know yet that it leads no more.
+   */
   onApplied(slot: Slot): void {
     const { proposed } = this;
     if (proposed === null || slot < proposed.slot) return;
     this.proposed = null;
-    const taken = this.host.latest?.slot === proposed.slot;
+    const { latest } = this.host;
+    const taken =
+      latest?.slot === proposed.slot && sameConfiguration(latest.configuration, proposed.configuration);
     this.tracer.event('info', taken ? 'members-changed' : 'members-change-overtaken', {
       slot: proposed.slot,
     });
@@ -167,7 +173,8 @@ export class Membership {
     if (!this.serveAsked() && host.canPropose) this.actAlone();
   }
 
-  private retire(): void {
+  /** Leads no more. */
+  retire(): void {
     this.standing.retire();
     this.guard.endQuiet();
     this.notes.clear();
