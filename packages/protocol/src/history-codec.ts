@@ -51,8 +51,7 @@ const OVERHEAD_BYTES = 64;
 
 export function historyBytesHint(page: HistoryPage): number {
   let bytes = OVERHEAD_BYTES;
-  for (const { note, events } of page.revisions)
-    bytes += eventsBytesHint(events) + 3 * (note.principal.length + note.reason.length) + 2 * OVERHEAD_BYTES;
+  for (const { note, events } of page.revisions) bytes += eventsBytesHint(events) + noteBytes(note);
   return bytes;
 }
 
@@ -61,6 +60,10 @@ export function eventsBytesHint(events: readonly KvEvent[]): number {
   let bytes = 0;
   for (const event of events) bytes += eventBytes(event);
   return bytes;
+}
+
+export function noteBytes({ principal, reason, idempotencyKey }: RevisionNote): number {
+  return 3 * (principal.length + reason.length) + idempotencyKey.length + 2 * OVERHEAD_BYTES;
 }
 
 export function eventBytes(event: KvEvent): number {

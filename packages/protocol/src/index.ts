@@ -6,7 +6,7 @@ export type * from './commands.js';
 export * from './configuration-codec.js';
 export * from './errors.js';
 export { foundingMembers, WITNESS_SUFFIX } from './founding.js';
-export { eventBytes, readNote, writeNote } from './history-codec.js';
+export { eventBytes, noteBytes, readNote, writeNote } from './history-codec.js';
 export * from './json.js';
 export { JsonObject, parseBase64, readArray, refuseAt } from './json-object.js';
 export * from './limits.js';
@@ -31,7 +31,7 @@ export {
   type ServerFrameHandler,
 } from './requests-codec.js';
 export { prefixEnd } from './prefix.js';
-export { decodeResult, encodeResult, resultBytesHint } from './result-codec.js';
+export { decodeResult, encodeResult, partBytesHint, resultBytesHint } from './result-codec.js';
 export { parseInt64 } from './txn-codec.js';
 export { parseTxnJson, readTxnJson, type TxnParts } from './txn-json.js';
 export { ORIGIN_BYTES_MAX, withOrigin } from './with-origin.js';

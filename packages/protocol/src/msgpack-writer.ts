@@ -85,15 +85,18 @@ export class MsgpackWriter {
     // One UTF-16 unit takes at most three bytes of UTF-8.
     const roomBytes = Math.min(bytesMax, text.length * 3);
     this.reserve(HEADER_BYTES_MAX + roomBytes);
-    const headerBytes = roomBytes < 32 ? 1 : roomBytes < 0x100 ? 2 : 3;
+    const headerBytes = roomBytes < 32 ? 1 : roomBytes < 0x100 ? 2 : roomBytes < 0x10000 ? 3 : 5;
     const length = this.slab.write(text, this.at + headerBytes, roomBytes, 'utf8');
     if (headerBytes === 1) this.slab[this.at] = 0xa0 | length;
     else if (headerBytes === 2) {
       this.slab[this.at] = 0xd9;
       this.slab[this.at + 1] = length;
-    } else {
+    } else if (headerBytes === 3) {
       this.slab[this.at] = 0xda;
       this.slab.writeUInt16BE(length, this.at + 1);
+    } else {
+      this.slab[this.at] = 0xdb;
+      this.slab.writeUInt32BE(length, this.at + 1);
     }
     this.at += headerBytes + length;
   }

@@ -207,8 +207,9 @@ function writeReport(
   out.uint(heldSlot);
   out.uint(slowMs);
   out.bool(witness);
-  out.array(hears.length);
-  for (const { replicaId, incarnation } of hears) {
+  // More than ever belong to one cluster: what is beyond is somebody else's.
+  out.array(Math.min(hears.length, HEARS_MAX));
+  for (const { replicaId, incarnation } of hears.slice(0, HEARS_MAX)) {
     out.array(2);
     out.uint(replicaId);
     writeIdentifier(out, incarnation);

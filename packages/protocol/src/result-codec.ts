@@ -142,12 +142,13 @@ export function resultBytesHint(result: CommandResult): number {
     return resultBytesHint(result.outcome.result);
   if (result.type !== 'txn') return 0;
   let bytes = 0;
-  for (const part of result.results) {
-    bytes += PART_BYTES;
-    if (part.type === 'entry' && part.entry !== null)
-      bytes += part.entry.key.length + part.entry.value.length;
-  }
+  for (const part of result.results) bytes += partBytesHint(part);
   return bytes;
+}
+
+export function partBytesHint(part: TxnOperationResult): number {
+  const entry = part.type === 'entry' ? part.entry : null;
+  return PART_BYTES + (entry === null ? 0 : entry.key.length + entry.value.length);
 }
 
 function writeOperationResult(out: MsgpackWriter, result: TxnOperationResult): void {

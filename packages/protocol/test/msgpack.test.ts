@@ -39,6 +39,18 @@ t.test('what the writer writes is what the library reads', async (t) => {
   );
 });
 
+t.test('text of any length is read back, by the library too', async (t) => {
+  const writer = new MsgpackWriter();
+  for (const length of [10, 11, 85, 86, 255, 256, 21_845, 21_846, 65_535, 65_536, 100_000]) {
+    const text = 'x'.repeat(length);
+    writer.begin();
+    writer.str(text, 128 * 1024);
+    const bytes = Buffer.from(writer.finish());
+    t.equal(decode(bytes), text, `${length}`);
+    t.equal(new MsgpackReader(bytes).readStr('text', 128 * 1024), text);
+  }
+});
+
 t.test('what the library writes is what the reader reads', async (t) => {
   holds(
     t,

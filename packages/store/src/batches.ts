@@ -58,7 +58,10 @@ export function decodeSlot(bytes: Uint8Array): DecodedBatch {
 export function rangesOf(decoded: Decoded): readonly RangeDelete[] {
   if (decoded.type === 'error') return [];
   if (decoded.type === 'keyed') return rangesOf(decoded.inner);
-  const { command } = decoded;
+  return rangesIn(decoded.command);
+}
+
+export function rangesIn(command: PlainCommand): readonly RangeDelete[] {
   if (command.type === 'delete-range') return [command];
   if (command.type !== 'txn') return [];
   return [...command.success, ...command.failure].filter((operation) => operation.type === 'delete-range');

@@ -39,9 +39,9 @@ export interface DirectoryDisk {
   /** Whole or not at all, and synced. */
   writeText(part: Part, text: string): void;
   remove(parts: readonly Part[]): void;
-  /** Moves state/ to state-dropped/, in place of what was there. */
+  /** Moves state/, if there is one, to state-dropped/, in place of what was there. */
   dropState(): void;
-  /** Moves what there is of `parts` into a new folder of set-aside/, and returns its name. */
+  /** Moves what there is of `parts` into a new folder of set-aside/, beside a copy of the identity, and returns its name. */
   setAside(parts: readonly Part[], label: string, reason: string): string;
   /** @throws StoreError */
   openStore(part: StorePart, createIfMissing: boolean): Promise<OrderedStore>;

@@ -65,14 +65,10 @@ export interface OpenedDirectory {
   close(): Promise<void>;
 }
 
-const DAMAGEABLE = [
-  'log',
-  'state',
-  'acknowledged',
-  'identity.json',
-  'state-condemned',
-  'log-condemned',
-] as const;
+/** What is set aside. `identity.json` is copied there and stays until a new one takes its place: it says whose this is. */
+const DAMAGEABLE = ['log', 'state', 'acknowledged', 'state-condemned', 'log-condemned'] as const;
+/** Begins the reason in `state-condemned` once the state was dropped: what is in state/ is no state yet. */
+const DROPPED = 'dropped: ';
 const NO_CLUSTER = '';
 
 /**
@@ -81,7 +77,15 @@ const NO_CLUSTER = '';
  */
 export async function openOnDisk(disk: DirectoryDisk, request: DirectoryRequest): Promise<OpenedDirectory> {
   const { founding, witness } = request;
-  const start: Start = { disk, request, founding, witness, clusterId: NO_CLUSTER, setAside: [] };
+  const start: Start = {
+    disk,
+    request,
+    founding,
+    witness,
+    clusterId: NO_CLUSTER,
+    mayFound: true,
+    setAside: [],
+  };
   const present = await takeStock(start);
   if (present === null) return format(start);
   const { logDamage, stateDamage } = await disk.verify(isWitness(start) ? ['log'] : ['log', 'state']);
@@ -98,6 +102,8 @@ interface Start {
   founding: string | null;
   witness: boolean | undefined;
   clusterId: ClusterId;
+  /** False as soon as anything says that it was used before. */
+  mayFound: boolean;
   readonly setAside: string[];
 }
 
@@ -112,6 +118,7 @@ async function takeStock(start: Start): Promise<DirectoryIdentity | null> {
     // Nothing was sent or promised before the format ended. Whoever else is at it holds the lock.
     await refuseIfLocked(disk);
     disk.remove(['log', 'state', 'acknowledged']);
+    takeOver(start);
     return null;
   }
   const used = (['log', 'state', 'acknowledged'] as const).some((part) => disk.exists(part));
@@ -121,12 +128,7 @@ async function takeStock(start: Start): Promise<DirectoryIdentity | null> {
   if (text !== null) {
     try {
       const identity = decodeIdentity(text);
-      checkOwner(disk, start.request, identity);
-      start.witness ??= identity.witness;
-      checkKind(start, identity);
-      refuseIfRemoved(disk);
-      if (!start.founding) start.founding = identity.founding;
-      start.clusterId = identity.clusterId;
+      adopt(start, identity);
       const condemned = disk.readText('log-condemned');
       if (disk.exists('log') && condemned === null) return identity;
       reason = condemned ?? 'log/ is missing';
@@ -139,6 +141,28 @@ async function takeStock(start: Start): Promise<DirectoryIdentity | null> {
   await refuseIfLocked(disk);
   moveAside(start, 'log-lost', reason);
   return null;
+}
+
+/** Of a format that was interrupted: the identity that is there is the one before, or already the new one. */
+function takeOver(start: Start): void {
+  const text = start.disk.readText('identity.json');
+  if (text === null) return;
+  try {
+    adopt(start, decodeIdentity(text));
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+  }
+}
+
+/** What is written down counts where nothing else is given. @throws DirectoryError foreign, and so on */
+function adopt(start: Start, identity: DirectoryIdentity): void {
+  checkOwner(start.disk, start.request, identity);
+  start.witness ??= identity.witness;
+  checkKind(start, identity);
+  refuseIfRemoved(start.disk);
+  if (!start.founding) start.founding = identity.founding;
+  start.clusterId = identity.clusterId;
+  start.mayFound &&= identity.mayFound;
 }
 
 function moveAside(start: Start, label: string, reason: string): void {
@@ -187,18 +211,23 @@ function checkKind(start: Start, { witness }: DirectoryIdentity): void {
   throw new DirectoryError('foreign', message);
 }
 
-/** `identity.json` is written last, so a format that was interrupted is none, and starts over. */
+/**
+ * `formatting` is there from before the first part to after `identity.json`, so a format that was interrupted is none, and
+ * starts over.
+ */
 async function format(start: Start): Promise<OpenedDirectory> {
   const { disk, founding, clusterId } = start;
   if (founding === null) {
     throw new DirectoryError('founding-missing', `${disk.name} is new: the founding members must be given`);
   }
-  const mayFound = founding !== '' && !disk.exists('set-aside');
+  const mayFound = start.mayFound && founding !== '' && !disk.exists('set-aside');
   const { replicaId } = start.request;
   const incarnation = disk.newIncarnation();
   const witness = isWitness(start);
   const identity = { format: FORMAT_VERSION, replicaId, incarnation, clusterId, founding, mayFound, witness };
   disk.writeText('formatting', '');
+  // Of what was there before: the new log and state are to be believed.
+  disk.remove(['state-condemned', 'log-condemned']);
   const logStore = await openStore(disk, 'log', true);
   const loaded = freshLog({ replicaId, incarnation });
   await writeAll(logStore, formatLogOps(loaded.recovered.identity));
@@ -280,12 +309,19 @@ async function openState({ disk, setAside }: Start, damage: string | null): Prom
     await promised<void>((done) => store.close(done));
     reason = late;
   }
-  // Kept until the next one: were all replicas wrong about theirs at once, it would be all there is.
-  disk.dropState();
+  // Kept until the next one: were all replicas wrong about theirs at once, it would be all there is. Dropped once: what is
+  // found after a crash in here is no state, and must not take the place of the one that was.
+  if (condemned?.startsWith(DROPPED)) {
+    disk.remove(['state']);
+  } else {
+    disk.dropState();
+    disk.writeText('state-condemned', DROPPED + reason);
+  }
   const created = await createState(disk);
   disk.remove(['state-condemned']);
   disk.sync();
-  setAside.push(`the state was dropped and is being rebuilt: ${reason}`);
+  const why = reason.startsWith(DROPPED) ? reason.slice(DROPPED.length) : reason;
+  setAside.push(`the state was dropped and is being rebuilt: ${why}`);
   return created;
 }
 

@@ -30,6 +30,8 @@ const MIB = 1024 * 1024;
 /** Enough for LevelDB to open again on a full disk: it first writes its write-ahead files out as tables. */
 const RESERVE_BYTES = 64 * MIB;
 const RESERVE = 'reserve';
+/** Files of a LevelDB that hold what was written. */
+const LEVEL_DATA = /\.(ldb|sst|log)$|^MANIFEST-/;
 
 const STORE_OPTIONS: Record<StorePart, Omit<LevelStoreOptions, 'createIfMissing'>> = {
   // Written once and read at catch-up: compressing it would cost more than it saves. The write buffer has to hold what comes
@@ -85,9 +87,14 @@ export class FileDisk implements DirectoryDisk {
   }
 
   dropState(): void {
-    rmSync(this.path('state-dropped'), { recursive: true, force: true });
-    if (this.exists('state')) renameSync(this.path('state'), this.path('state-dropped'));
-    this.sync();
+    const state = this.path('state');
+    // Who only looked for a state has left a folder without one.
+    const isThere = existsSync(state) && readdirSync(state).some((name) => LEVEL_DATA.test(name));
+    if (isThere) {
+      rmSync(this.path('state-dropped'), { recursive: true, force: true });
+      renameSync(state, this.path('state-dropped'));
+    }
+    this.remove(['state']);
   }
 
   setAside(parts: readonly Part[], label: string, reason: string): string {
@@ -98,7 +105,8 @@ export class FileDisk implements DirectoryDisk {
     mkdirSync(place);
     writeSynced(join(place, 'REASON'), Buffer.from(`${reason}\n`));
     syncDirectory(aside);
-    // The identity goes last: until then the directory is known to be a used one.
+    const identity = this.readText('identity.json');
+    if (identity !== null) writeSynced(join(place, 'identity.json'), Buffer.from(identity));
     for (const part of parts) if (this.exists(part)) renameSync(this.path(part), join(place, part));
     syncDirectory(place);
     this.sync();

@@ -6,6 +6,7 @@
 import {
   type Entry,
   eventBytes,
+  noteBytes,
   type HistoryPage,
   type HistoryPosition,
   KvdError,
@@ -218,13 +219,14 @@ class PageBuilder {
   private takeEvent(part: RevisionPart, stored: StoredEvent): boolean {
     if (!isIn(stored.key, this.range)) return true;
     const event = this.resolve(part.revision, stored);
-    const size = eventBytes(event);
+    const last = this.revisions.at(-1);
+    const begun = last?.revision === part.revision ? last : null;
+    const size = eventBytes(event) + (begun === null ? noteBytes(part.note) : 0);
     const isFirst = this.events === 0;
     if (!isFirst && (this.bytes + size > PAGE_BYTES_MAX || this.events >= PAGE_ENTRIES_MAX)) return false;
     this.bytes += size;
     this.events += 1;
-    const last = this.revisions.at(-1);
-    if (last?.revision === part.revision) (last.events as KvEvent[]).push(event);
+    if (begun !== null) (begun.events as KvEvent[]).push(event);
     else this.revisions.push({ revision: part.revision, note: part.note, events: [event] });
     return true;
   }

@@ -81,6 +81,8 @@ export class IdempotencyTable {
 
   private add(key: Uint8Array, kept: Kept): void {
     const text = keyText(key);
+    const before = this.kept.get(text);
+    if (before !== undefined) this.remove(text, before);
     this.kept.set(text, kept);
     this.largeBytes += resultBytesHint(kept.result);
     this.dirty.add(text);
@@ -91,12 +93,16 @@ export class IdempotencyTable {
   expire(now: ClusterMs): void {
     for (const [key, kept] of this.kept) {
       if (now - kept.createdMs < IDEMPOTENCY_TTL_MS) return;
-      this.kept.delete(key);
-      this.largeBytes -= resultBytesHint(kept.result);
-      this.dirty.add(key);
-      const hash = hashOf(key, kept);
-      this.hash.subtract(hash.a, hash.b);
+      this.remove(key, kept);
     }
+  }
+
+  private remove(key: string, kept: Kept): void {
+    this.kept.delete(key);
+    this.largeBytes -= resultBytesHint(kept.result);
+    this.dirty.add(key);
+    const hash = hashOf(key, kept);
+    this.hash.subtract(hash.a, hash.b);
   }
 
   /** What changed since the last call, as operations on logical keys, sealed with `flush`. */

@@ -12,12 +12,11 @@ import {
   type Origin,
   type Revision,
   type RevisionNote,
-  resultBytesHint,
   type TxnCommand,
   TXN_KEPT_RESULT_BYTES_MAX,
   TXN_RESULT_BYTES_MAX,
 } from '@kvd/protocol';
-import { type Decoded, type DecodedBatch, errorResult, type PlainCommand, rangesOf } from './batches.js';
+import { type Decoded, type DecodedBatch, errorResult, type PlainCommand, rangesIn } from './batches.js';
 import { keyText } from './bytes.js';
 import { addConfiguration, trimConfigurations } from './configurations.js';
 import type { Hash64 } from './content-hash.js';
@@ -164,8 +163,6 @@ export class StateModel {
         return this.runKeyed(decoded, call);
       case 'plain': {
         const { principal, reason } = decoded;
-        if (rangesOf(decoded).some((range) => call.ranges.refused.has(range)))
-          return errorResult('KVD_OVERLOADED', 'too many range deletions at once');
         return this.runPlain(
           decoded.command,
           principal + reason === '' ? call : { ...call, principal, reason },
@@ -178,6 +175,9 @@ export class StateModel {
     { idempotencyKey, bytes, inner }: Extract<Decoded, { type: 'keyed' }>,
     call: Call,
   ): CommandResult {
+    // An answer about an answer: asked under a key it would be kept as one, and asked about again, without end.
+    if (inner.type === 'plain' && ASKS.has(inner.command.type))
+      return errorResult('KVD_BAD_REQUEST', 'what became of a request is not asked under an Idempotency-Key');
     const known = this.idempotency.find(idempotencyKey, bytes);
     if (known === 'conflict') {
       return errorResult('KVD_IDEMPOTENCY_CONFLICT', 'this Idempotency-Key was used for another request');
@@ -251,6 +251,9 @@ export class StateModel {
   }
 
   private mutate(command: Mutation, call: Call, session: Session | null): CommandResult {
+    // Only here: what was done before has its answer already, whatever comes along with its retry.
+    if (rangesIn(command).some((range) => call.ranges.refused.has(range)))
+      return errorResult('KVD_OVERLOADED', 'too many range deletions at once');
     switch (command.type) {
       case 'put':
         return this.put(command.key, command.value, this.note(command.origin, call, session));
@@ -297,17 +300,12 @@ export class StateModel {
   }
 
   private txn(command: TxnCommand, call: Call, session: Session | null): CommandResult {
-    const done = runTxn(this.space, command, this.live(call.ranges));
-    if (isFailure(done)) return done;
-    const { succeeded, changes, results } = done;
     const isKept = mayChange(command) || call.idempotencyKey.length > 0;
     const bytesMax = isKept ? TXN_KEPT_RESULT_BYTES_MAX : TXN_RESULT_BYTES_MAX;
+    const done = runTxn(this.space, command, this.live(call.ranges), bytesMax);
+    if (isFailure(done)) return done;
+    const { succeeded, changes, results } = done;
     const result = { type: 'txn', revision: this.revision, succeeded, results } as const;
-    const bytes = resultBytesHint(result);
-    if (bytes > bytesMax) {
-      const message = `the gets of this transaction return ${bytes} bytes, at most ${bytesMax} allowed`;
-      return errorResult('KVD_TOO_LARGE', message);
-    }
     if (changes.length === 0) return result;
     return { ...result, revision: this.space.commit(changes, this.note(command.origin, call, session)) };
   }
@@ -390,6 +388,8 @@ const NO_NOTE: RevisionNote = {
   principal: '',
   reason: '',
 };
+
+const ASKS: ReadonlySet<Command['type']> = new Set(['outcome', 'keyed-outcome']);
 
 /** Could it change anything, whatever the state is? Then its result is kept, and a retry gets the same one. */
 function mayChange(command: Mutation): boolean {

@@ -9,6 +9,7 @@ import {
   LEASE_KEYS_MAX,
   type LeaseId,
   parseInt64,
+  partBytesHint,
   type TxnCommand,
   type TxnOperation,
   type TxnOperationResult,
@@ -35,11 +36,17 @@ export function isFailure(done: TxnDone | readonly Victim[] | Failure): done is 
   return 'type' in done;
 }
 
-export function runTxn(space: KeySpace, command: TxnCommand, liveIn: LiveIn): TxnDone | Failure {
+/** `bytesMax`: of the results together. What would be more is not even read. */
+export function runTxn(
+  space: KeySpace,
+  command: TxnCommand,
+  liveIn: LiveIn,
+  bytesMax: number,
+): TxnDone | Failure {
   const succeeded = command.compares.every((compare) => holds(space, compare));
-  const branch = new Branch(space, liveIn);
+  const branch = new Branch(space, liveIn, bytesMax);
   for (const operation of succeeded ? command.success : command.failure) {
-    const failure = branch.run(operation);
+    const failure = branch.run(operation) ?? branch.refuseLarge();
     if (failure !== null) return failure;
   }
   return { succeeded, changes: [...branch.changes.values()], results: branch.results };
@@ -49,11 +56,21 @@ class Branch {
   readonly changes = new Map<string, Change>();
   readonly results: TxnOperationResult[] = [];
   private readonly attached = new Map<LeaseId, number>();
+  private bytes = 0;
 
   constructor(
     private readonly space: KeySpace,
     private readonly liveIn: LiveIn,
+    private readonly bytesMax: number,
   ) {}
+
+  /** After each operation. */
+  refuseLarge(): Failure | null {
+    this.bytes += partBytesHint(this.results.at(-1) as TxnOperationResult);
+    if (this.bytes <= this.bytesMax) return null;
+    const message = `the gets of this transaction return more than the ${this.bytesMax} bytes that are allowed`;
+    return errorResult('KVD_TOO_LARGE', message);
+  }
 
   run(operation: TxnOperation): Failure | null {
     switch (operation.type) {

@@ -20,13 +20,21 @@ import { basename, join } from 'node:path';
 import t, { type Test, test } from 'tap';
 import type { RecoveredLog } from '@kvd/paxos';
 import type { Done } from '@kvd/replica';
-import { levelOptions } from '../src/file-disk.js';
+import { type DirectoryRequest, openOnDisk } from '../src/directory.js';
+import { FileDisk, levelOptions } from '../src/file-disk.js';
 import { decodeIdentity, encodeIdentity } from '../src/identity-file.js';
-import { DirectoryError, openDirectory, type OpenedDirectory, OrderedLogStore } from '../src/index.js';
+import {
+  DirectoryError,
+  openDirectory,
+  type OpenedDirectory,
+  OrderedLogStore,
+  WitnessState,
+} from '../src/index.js';
 import { LevelStore } from '../src/level-store.js';
 import { type LoadedLog, loadLog } from '../src/log-loader.js';
 import type { KeyRange, OrderedStore, RangeReader, StoreOp } from '../src/ordered-store.js';
 import { DiskSideFile } from '../src/side-file.js';
+import { type LoadedState, loadState } from '../src/state-loader.js';
 import { verifyInChild } from '../src/verify-child.js';
 import { BALLOT, call, entry, flush, FOUNDING, kept, persist, put, run, scratch, text } from './helpers.js';
 
@@ -498,3 +506,92 @@ test('the reserve is given back and taken again', async (t) => {
   t.equal(statSync(join(path, 'reserve')).size, size, 'what is there is made whole');
   await opened.close();
 });
+
+/** Opens it with a disk that throws instead of doing `method`; after `times` calls of it. */
+async function crashAt(
+  path: string,
+  request: DirectoryRequest,
+  method: keyof FileDisk,
+  times = 0,
+): Promise<void> {
+  const disk = new FileDisk(path);
+  const real = disk[method] as (...args: unknown[]) => unknown;
+  let left = times;
+  const dies = (...args: unknown[]): unknown => {
+    if (left === 0) throw new Error('the process dies');
+    left -= 1;
+    return real.apply(disk, args);
+  };
+  Object.defineProperty(disk, method, { value: dies });
+  await openOnDisk(disk, request).then(
+    () => {
+      throw new Error('it was to die');
+    },
+    (error: Error) => {
+      if (error.message !== 'the process dies') throw error;
+    },
+  );
+}
+
+test('a crash while a directory is set aside and formatted anew forgets nothing of whose it is', async (t) => {
+  const asWritten = { replicaId: 1, founding: null };
+  for (const method of ['writeText', 'openStore', 'createSide', 'setReserve'] as const) {
+    const path = join(scratch(t), 'data');
+    const first = await openDirectory(path, { ...REQUEST, witness: true });
+    first.setClusterId(CLUSTER);
+    first.condemnLog('it forgot a promise');
+    await first.close();
+    // createSide and setReserve come when the log is open already, which a dead process would not keep locked.
+    if (method === 'writeText' || method === 'openStore') await crashAt(path, asWritten, method);
+    else await crashInChild(path, method);
+    const opened = await openDirectory(path, asWritten);
+    t.match(opened, { isNew: true, clusterId: CLUSTER, foundingList: FOUNDING, mayFound: false }, method);
+    t.type(opened.state, WitnessState, 'a witness stays one');
+    const { incarnation } = opened.identity;
+    await opened.close();
+    const again = await openDirectory(path, asWritten);
+    t.match(again, { isNew: false, setAside: [], mayFound: false }, 'and what was formatted is believed');
+    t.equal(again.identity.incarnation, incarnation);
+    await again.close();
+  }
+});
+
+test('a crash while a state is dropped does not put nothing in its place', async (t) => {
+  for (const times of [0, 1]) {
+    const { path } = await used(t);
+    const opened = await openDirectory(path, REQUEST);
+    opened.condemnState("its hash is not the majority's");
+    await opened.close();
+    // Before anything else is written, and when the state is dropped and no new one is there.
+    await crashAt(path, REQUEST, times === 0 ? 'writeText' : 'openStore', times);
+    for (let start = 0; start < 2; start += 1) {
+      const again = await openDirectory(path, REQUEST);
+      t.equal(again.state.appliedThrough, 0);
+      await again.close();
+      t.equal(await keysOf(join(path, 'state-dropped')), 30, 'the state that was dropped is kept');
+    }
+    t.notOk(existsSync(join(path, 'state-condemned')));
+  }
+});
+
+/** Live keys of a state that nobody has open. */
+async function keysOf(path: string): Promise<number> {
+  const store = await LevelStore.open(path, levelOptions('state'));
+  const loaded = await call<LoadedState | null>((done) => loadState(store, done));
+  await call<void>((done) => store.close(done));
+  return loaded?.head.keys ?? 0;
+}
+
+/** In a process of its own: LevelDB's lock goes with it. */
+async function crashInChild(path: string, method: keyof FileDisk): Promise<void> {
+  const store = new URL('../dist/', import.meta.url).href;
+  const script = `
+    const { FileDisk } = await import('${store}file-disk.js');
+    const { openOnDisk } = await import('${store}directory.js');
+    const disk = new FileDisk(${JSON.stringify(path)});
+    disk[${JSON.stringify(method)}] = () => process.kill(process.pid, 'SIGKILL');
+    await openOnDisk(disk, { replicaId: 1, founding: null });`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' });
+  const [, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+  if (signal !== 'SIGKILL') throw new Error('it was to die');
+}

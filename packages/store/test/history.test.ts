@@ -11,6 +11,11 @@ import {
   type KvEvent,
   LEASE_KEYS_MAX,
   type TxnOperation,
+  encodeCommand,
+  encodeResponse,
+  PAGE_BYTES_MAX,
+  PRINCIPAL_BYTES_MAX,
+  REASON_BYTES_MAX,
 } from '@kvd/protocol';
 import { test, type Test } from 'tap';
 import { createMemoryState, KvState, MemoryContent, MemoryStore } from '../src/index.js';
@@ -437,6 +442,23 @@ test('a transaction that is sent again is answered as the first time, whatever i
   await call<void>((done) => state.scrub(done));
   const [last] = (await history(state, 'z', '', 1)).flatMap(({ revisions }) => revisions);
   t.match(last?.note, { session: opened.session, sequence: 2, principal: 'ward 3' });
+});
+
+test('a page of history fits a frame, however long its notes are', async (t) => {
+  const state = createMemoryState();
+  const noted = {
+    type: 'noted',
+    principal: 'p'.repeat(PRINCIPAL_BYTES_MAX),
+    reason: 'r'.repeat(REASON_BYTES_MAX),
+    command: encodeCommand(put('k', 'v')),
+  } as const;
+  for (let i = 0; i < 10; i += 1) await run(state, Array(200).fill(noted));
+  const pages = await history(state, '', '', 1);
+  t.equal(pages.flatMap(({ revisions }) => revisions).length, 2_000);
+  for (const page of pages) {
+    const { length } = encodeResponse(1, page);
+    t.ok(length <= 2 * PAGE_BYTES_MAX, `${length} bytes`);
+  }
 });
 
 test('a lease ends when it is due and not before, with all its keys in one revision', async (t) => {

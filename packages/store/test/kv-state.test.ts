@@ -3,6 +3,7 @@ import type { Configuration, Value } from '@kvd/paxos';
 import {
   type Command,
   type CommandResult,
+  encodeCommand,
   IDEMPOTENCY_TTL_MS,
   PAGE_BYTES_MAX,
   SESSION_IN_FLIGHT_MAX,
@@ -292,6 +293,54 @@ test('a table of Idempotency-Keys that is as full as it gets is read back, whate
   await call<void>((done) => state.reload(done));
   t.equal(state.contentHash, before);
   t.match(await one(state, keyed('one more', put('b', '1'))), { code: 'KVD_OVERLOADED' });
+});
+
+test('what became of a request is not asked under an Idempotency-Key, which would be asked about in its turn', async (t) => {
+  const state = createMemoryState();
+  await one(state, keyed('done', put('a', '1')));
+  const about = (key: string): Command => ({ type: 'keyed-outcome', idempotencyKey: bytes(key) });
+  for (const inner of [about('mine'), about('done'), { type: 'outcome', session: 1, sequence: 1 } as const]) {
+    t.match(await one(state, keyed('mine', inner)), { type: 'error', code: 'KVD_BAD_REQUEST' });
+    const noted = { type: 'noted', principal: 'p', reason: '', command: encodeCommand(inner) } as const;
+    t.match(await one(state, keyed('mine', noted)), { type: 'error', code: 'KVD_BAD_REQUEST' });
+  }
+  t.match(await one(state, about('done')), { type: 'outcome', outcome: { status: 'applied' } });
+  t.match(await one(state, about('mine')), { type: 'outcome', outcome: { status: 'never' } });
+  t.match(await one(state, keyed('mine', put('b', '1'))), { code: 'KVD_FENCED' });
+  await flush(state);
+  await call<void>((done) => state.scrub(done));
+  const before = state.contentHash;
+  await call<void>((done) => state.reload(done));
+  t.equal(state.contentHash, before);
+});
+
+test('a retry of a range deletion gets its answer, however many others come with it', async (t) => {
+  const state = createMemoryState();
+  const session = await openSession(state);
+  await one(state, put('x1', ''));
+  const retried = delRange('x', 'y', { session, sequence: 1, lowestUnanswered: 1 });
+  const first = await one(state, retried);
+  const others = Array.from({ length: 20 }, (_, i) =>
+    delRange('x', 'y', { session, sequence: 2 + i, lowestUnanswered: 1 }),
+  );
+  const results = await run(state, [...others, retried]);
+  t.match(results[19], { code: 'KVD_OVERLOADED' }, 'as a first attempt it is refused');
+  t.same(results[20], first);
+});
+
+test('a transaction stops to read where its results become too large', async (t) => {
+  const state = createMemoryState();
+  await run(state, [{ ...put('large', ''), value: Buffer.alloc(1024 * 1024) } as Command]);
+  const get = { type: 'get', key: bytes('large') } as const;
+  const never = { type: 'add', key: bytes('large'), delta: 1n } as const;
+  const origin = { session: 0, sequence: 0, lowestUnanswered: 0 };
+  const txn = { type: 'txn', origin, compares: [], failure: [] } as const;
+  t.match(await one(state, { ...txn, success: Array(1000).fill(get) }), { code: 'KVD_TOO_LARGE' });
+  t.match(
+    await one(state, { ...txn, success: [get, never] }),
+    { code: 'KVD_TOO_LARGE' },
+    'what follows is not looked at any more',
+  );
 });
 
 test('an error under an Idempotency-Key is not kept, so the key is free for another try', async (t) => {
