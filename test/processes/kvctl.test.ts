@@ -63,7 +63,8 @@ t.test('on one replica', async (t) => {
     t.equal((await check(t, ['get', 'a', '-o', 'json'], 0, /a/)).stdout, entry);
     t.equal((await check(t, ['get', 'a'], 0, /2/)).stdout, '2\n');
     await check(t, ['get', 'a', '--consistency', 'stale'], 0, /^2\n$/);
-    await check(t, ['get', 'absent', '-o', 'json'], 1, /^$/);
+    const absent = await check(t, ['get', 'absent', '-o', 'json'], 1, /^$/);
+    t.match(JSON.parse(absent.stderr), { code: 'KVD_NOT_FOUND', message: /absent/ });
     await check(t, ['del', 'a', '-o', 'json'], 0, /^\{"revision":3,"deleted":1\}\n$/);
     await check(t, ['del', 'a', '-o', 'json'], 0, /^\{"revision":3,"deleted":0\}\n$/);
     await check(t, ['put', 'p/1', 'x'], 0, /revision/);
@@ -96,6 +97,7 @@ t.test('on one replica', async (t) => {
       ['get', 'a', '--frob'],
       ['get', 'a', 'b'],
       ['--hex', 'get', 'xyz'],
+      ['get', 'a', '--endpoints', 'nowhere'],
       ['--hex', '--base64', 'get', 'aa'],
       ['scan', '--limit', 'x'],
       ['scan', '--limit', '-1'],
@@ -211,6 +213,9 @@ t.test('on one replica', async (t) => {
     t.equal((await kvctl(['get', 'x'])).stdout, '1\n', 'what follows was not done');
     await check(t, ['run', '-', '--keep-going'], 1, /1 failed/, wrong);
     t.equal((await kvctl(['get', 'x'])).stdout, '3\n');
+    const early = await check(t, ['run', '-', '-o', 'json'], 1, /"failed":1/, 'EXPECT 2\n');
+    t.match(lines(early)[0], { line: 1, op: 'EXPECT', value: '2', ok: false });
+    t.match(early.stderr, /there was no GET before it/);
     const syntax = await check(t, ['run', '-'], 2, /^$/, 'PUT x 4\nGET "x\n');
     t.match(syntax.stderr, /stdin: line 2: /);
     t.equal((await kvctl(['get', 'x'])).stdout, '3\n', 'a script with a bad line is not begun');

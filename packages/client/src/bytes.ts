@@ -2,14 +2,19 @@
  * Keys and values as bytes: what a string means (UTF-8), and where the keys with a given prefix end. Pure functions.
  */
 
+import { isUint8Array } from 'node:util/types';
 import { checkKey, KvdError, prefixEnd } from '@kvd/protocol';
 
 /** A key or a value: text, taken as UTF-8, or bytes. */
 export type Bytes = string | Uint8Array;
 
-/** The bytes meant; a Uint8Array is passed through, not copied. */
+/** The bytes meant; a Uint8Array is passed through, not copied. @throws KvdError KVD_BAD_REQUEST: it is neither */
 export function toBytes(input: Bytes): Uint8Array {
-  return typeof input === 'string' ? Buffer.from(input, 'utf8') : input;
+  if (typeof input === 'string') return Buffer.from(input, 'utf8');
+  // Of whichever realm: test runners have their own.
+  if (isUint8Array(input)) return input;
+  const given = input === null ? 'null' : typeof input;
+  throw new KvdError('KVD_BAD_REQUEST', `a key or value is a string or a Uint8Array, not ${given}`);
 }
 
 /** A copy that shares memory with nothing: neither with the caller's array nor with a received frame. */
@@ -62,7 +67,7 @@ export function utf8(bytes: Uint8Array): string {
 
 /** What is no longer the caller's, who may change their array right away. */
 export function ownedBytes(input: Bytes): Uint8Array {
-  return typeof input === 'string' ? Buffer.from(input, 'utf8') : copyBytes(input);
+  return typeof input === 'string' ? Buffer.from(input, 'utf8') : copyBytes(toBytes(input));
 }
 
 /** Can no key be in it? */

@@ -48,7 +48,7 @@ export abstract class Fenced {
     key: Bytes | { readonly prefix: Bytes },
     options: MutationOptions = {},
   ): Promise<DeleteResult> {
-    const isPrefix = typeof key === 'object' && 'prefix' in key;
+    const isPrefix = typeof key === 'object' && key !== null && 'prefix' in key;
     const operation = isPrefix ? op.deletePrefix(key.prefix) : op.delete(key);
     const { revision, results } = await this.fence(operation, options);
     const [result] = results;

@@ -132,6 +132,7 @@ export interface Settings {
 
 /** @throws KvdError KVD_BAD_REQUEST on an option that makes no sense */
 export function toSettings(options: ConnectOptions): Settings {
+  if (typeof options !== 'object' || options === null) throw bad('connect({ endpoints }) says where kvd is');
   const given = typeof options.endpoints === 'string' ? options.endpoints.split(',') : options.endpoints;
   if (!Array.isArray(given) || given.length === 0) throw bad('endpoints: give at least one HOST:PORT');
   const timeoutMs = checkTimeout('timeoutMs', options.timeoutMs ?? DEFAULT_TIMEOUT_MS);

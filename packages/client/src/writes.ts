@@ -55,7 +55,7 @@ export class Writes {
     key: Bytes | { readonly prefix: Bytes },
     options: DeleteOptions | undefined,
   ): Promise<DeleteResult> {
-    const isPrefix = typeof key === 'object' && 'prefix' in key;
+    const isPrefix = typeof key === 'object' && key !== null && 'prefix' in key;
     if (options?.ifRevision !== undefined) {
       if (isPrefix) throw bad('ifRevision is a condition on one key');
       const compares = [compare.modRevision(key, '=', checkRevision('ifRevision', options.ifRevision))];

@@ -96,6 +96,16 @@ t.test('what can never be done is refused before anything is sent', async (t) =>
   t.equal((await failure(kv.get('k', { timeoutMs: -1 }))).code, 'KVD_BAD_REQUEST');
   t.equal(cluster.replica(1).requests.length, 0);
   t.equal((await failure(connect({ endpoints: [] }))).code, 'KVD_BAD_REQUEST');
+  // From JavaScript, which has no types to be told by.
+  const untyped = kv as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>;
+  for (const [name, ...args] of [['put', 'a'], ['put', 5, '1'], ['get'], ['delete', null]] as [
+    string,
+    ...unknown[],
+  ][]) {
+    const error = await failure((untyped[name] as (...args: unknown[]) => Promise<unknown>).apply(kv, args));
+    t.match(error, { code: 'KVD_BAD_REQUEST', outcome: 'not-done' }, `${name}(${args.join(', ')})`);
+  }
+  t.equal((await failure((connect as () => Promise<unknown>)())).code, 'KVD_BAD_REQUEST');
   t.equal((await failure(connect({ endpoints: 'no-port' }))).code, 'KVD_BAD_REQUEST');
 });
 

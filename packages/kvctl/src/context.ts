@@ -1,5 +1,5 @@
 /** What every command shares: the global options, and a client made from them. */
-import { type Consistency, connect, type KvdClient } from '@kvd/client';
+import { type Consistency, connect, type KvdClient, KvdError } from '@kvd/client';
 import type { Encoding } from './bytes.js';
 import { usage } from './errors.js';
 import { Output, type Format } from './output.js';
@@ -74,7 +74,11 @@ export class Context {
 
   connect(): Promise<KvdClient> {
     const { endpoints, timeoutMs, consistency, principal } = this;
-    return connect({ endpoints, timeoutMs, consistency, principal, name: `kvctl-${process.pid}` });
+    const name = `kvctl-${process.pid}`;
+    return connect({ endpoints, timeoutMs, consistency, principal, name }).catch((error: unknown) => {
+      const isOption = error instanceof KvdError && error.message.startsWith('endpoints: ');
+      throw isOption ? usage(`--${error.message}`) : error;
+    });
   }
 
   /** Connect, do `work`, disconnect whatever comes of it; in the shell: with its client, if that is as asked for. */

@@ -47,7 +47,12 @@ export function describeError(error: unknown): { code: string; message: string }
   if (error instanceof CliError || error instanceof KvdError)
     return { code: error.code, message: error.message };
   if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
-    return { code: error.code, message: error.message };
+    const { code, message } = error;
+    // Node.js puts the code of a file's error before its message too.
+    return {
+      code: error.code,
+      message: message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message,
+    };
   }
   return { code: 'KVCTL_ERROR', message: error instanceof Error ? error.message : String(error) };
 }

@@ -35,7 +35,7 @@ type Of<Name extends ScriptOperation['op']> = Extract<ScriptOperation, { op: Nam
 /** Does operations one after the other; remembers the last GET for EXPECT, and what WATCH has told. */
 export class Executor {
   /** Undefined before the first GET, null when it found nothing. */
-  private lastGet: Entry | null | undefined = undefined;
+  private lastGet: Entry | null | 'failed' | undefined = undefined;
   /** What WATCH has told, or left behind, is at or below this revision; undefined: begin() was not called. */
   private watched: number | undefined = undefined;
   private readonly reading: { readonly signal?: AbortSignal };
@@ -62,6 +62,7 @@ export class Executor {
         return done({ op: 'PUT', key: operation.key, revision }, `revision ${revision}`);
       }
       case 'GET': {
+        this.lastGet = 'failed';
         const entry = await this.client.get(operation.key, this.reading);
         this.lastGet = entry ?? null;
         if (entry === undefined) return done({ op: 'GET', key: operation.key, value: null }, '(absent)');
@@ -158,8 +159,10 @@ export class Executor {
   private expect(value: string | null): Done {
     const last = this.lastGet;
     const wanted = value === null ? 'NONE' : value;
-    if (last === undefined)
-      return { ...done({ op: 'EXPECT', ok: false }, ''), mismatch: 'there was no GET before it' };
+    if (last === undefined || last === 'failed') {
+      const mismatch = last === undefined ? 'there was no GET before it' : 'the GET before it failed';
+      return { ...done({ op: 'EXPECT', value: wanted, ok: false }, mismatch), mismatch };
+    }
     const ok = value === null ? last === null : last !== null && Buffer.from(value).equals(last.value);
     const found = last === null ? 'NONE' : printable(last.value);
     const mismatch = ok ? '' : `expected ${wanted}, found ${found}`;

@@ -3,7 +3,7 @@
  * away (EPIPE) ends kvctl quietly, whatever it was doing.
  */
 import { once } from 'node:events';
-import { KvdError } from '@kvd/client';
+import { type ErrorCode, KvdError } from '@kvd/client';
 import { describeError } from './errors.js';
 
 export type Format = 'text' | 'json';
@@ -29,6 +29,11 @@ export class Output {
   /** For people, never a result. */
   note(text: string): void {
     this.stderr.write(`${text}\n`);
+  }
+
+  /** A negative answer, which is no result. */
+  negative(code: ErrorCode, message: string): void {
+    this.note(this.format === 'json' ? JSON.stringify({ code, message }) : `kvctl: ${message}`);
   }
 
   /** Why kvctl ends badly. */

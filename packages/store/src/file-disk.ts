@@ -162,7 +162,12 @@ export function levelOptions(part: StorePart): LevelStoreOptions {
 export function makeDirectory(path: string): void {
   if (existsSync(path)) return;
   makeDirectory(dirname(path));
-  mkdirSync(path, { recursive: true });
+  try {
+    // Not recursive: where a parent takes no folders (procfs), Node.js 20 would try for ever.
+    mkdirSync(path);
+  } catch (error) {
+    if (!isFileError(error) || !('code' in error) || error.code !== 'EEXIST') throw error;
+  }
   syncDirectory(dirname(path));
 }
 

@@ -61,7 +61,8 @@ export async function blame(context: Context, { key, all }: BlameArgs): Promise<
 async function blamePresent(context: Context, client: KvdClient, key: Uint8Array): Promise<ExitCode> {
   const entry = await client.get(key);
   if (entry === undefined) {
-    context.out.note(`kvctl: no such key: ${printable(key)} (--all shows who deleted it)`);
+    const message = `no such key: ${printable(key)} (--all shows who deleted it)`;
+    context.out.negative('KVD_NOT_FOUND', message);
     return EXIT.negative;
   }
   const done = await revisionOf(client, key, entry);

@@ -49,7 +49,7 @@ export async function get(context: Context, { key, revision }: GetArgs): Promise
     const entry = await client.get(keyBytes, revision === undefined ? {} : { revision });
     if (entry === undefined) {
       const then = revision === undefined ? '' : ` at revision ${revision}`;
-      context.out.note(`kvctl: no such key${then}: ${printable(keyBytes)}`);
+      context.out.negative('KVD_NOT_FOUND', `no such key${then}: ${printable(keyBytes)}`);
       return EXIT.negative;
     }
     if (context.out.format === 'text') {
