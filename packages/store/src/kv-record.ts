@@ -42,7 +42,7 @@ const NO_VALUE = new Uint8Array(0);
 /**
  * Values of so many bytes or more lie apart. Below, a look-up more for each read from disk would cost more than the copy.
  */
-export const DEFAULT_APART_BYTES = 1024;
+export const DEFAULT_APART_BYTES = 512;
 
 /** A record's bytes. Never changed once made. */
 export type KvRecord = Buffer;
