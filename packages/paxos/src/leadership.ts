@@ -203,6 +203,11 @@ export class Leadership {
     return configuration !== null && this.holdsPromisesFor(configuration);
   }
 
+  /** Has a phase-1 quorum of the slot's configuration said what it knows of it? */
+  isDecided(slot: Slot): boolean {
+    return slot > 1 && this.mayProposeIn(slot);
+  }
+
   /** The first slot that the latest configuration governs; 0 for the founding one. */
   private get takeOverSlot(): Slot {
     const { latest, alpha } = this.context.history;

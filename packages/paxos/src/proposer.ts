@@ -120,7 +120,11 @@ export class Proposer {
     if (state.phase === 'idle' || state.phase === 'probing') return;
     const { ballot, promises } = state.phase === 'leading' ? state.leadership : state;
     if (compareBallots(promise.ballot, ballot) !== 0) return;
-    const next = promises.add(from, promise);
+    const next = promises.add(
+      from,
+      promise,
+      (slot) => state.phase === 'leading' && state.leadership.isDecided(slot),
+    );
     this.context.learner?.heard(from.replicaId, promise.chosenThrough);
     if (from.replicaId === this.self.replicaId && state.phase === 'preparing') state.onDisk = true;
     if (next !== null) this.askPage(from.replicaId, ballot, next);

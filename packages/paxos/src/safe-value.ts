@@ -28,8 +28,16 @@ export class PromiseSet {
 
   constructor(private readonly fromSlot: Slot) {}
 
-  /** Take a page. Returns the slot from where the acceptor's next page is wanted, null when it is complete. */
-  add(from: Identity, page: PromiseMessage): Slot | null {
+  /**
+   * Take a page. Returns the slot from where the acceptor's next page is wanted, null when it is complete.
+   * `isDecided`: is a phase-1 quorum of the slot's configuration complete already? What a late promise says was accepted
+   * there is not reported.
+   *
+   * Why safe: what that quorum did not report was not chosen below this ballot, and never will be: the slot is free. (P2c)
+   * Why it matters: such a value is of a leader that was cut off, and later in the log than when it was proposed: the time
+   *   in it would end leases that this leader has granted since on its own.
+   */
+  add(from: Identity, page: PromiseMessage, isDecided: (slot: Slot) => boolean = () => false): Slot | null {
     let promise = this.promises.get(from.replicaId);
     if (promise && promise.incarnation !== from.incarnation) promise = undefined;
     if (!promise) {
@@ -40,7 +48,7 @@ export class PromiseSet {
     if (page.fromSlot > promise.covered + 1) return promise.covered + 1;
     promise.covered = Math.max(promise.covered, page.throughSlot ?? Number.POSITIVE_INFINITY);
     this.chosenThrough = Math.max(this.chosenThrough, page.chosenThrough);
-    for (const entry of page.accepted) this.report(entry);
+    for (const entry of page.accepted) if (entry.chosen || !isDecided(entry.slot)) this.report(entry);
     if (promise.covered !== Number.POSITIVE_INFINITY) return promise.covered + 1;
     this.complete.set(from.replicaId, from.incarnation);
     return null;

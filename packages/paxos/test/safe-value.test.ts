@@ -98,3 +98,20 @@ test('what was proposed is forgotten', async (t) => {
   t.equal(set.mustPropose(2), undefined);
   t.ok(set.mustPropose(3));
 });
+
+test('a late promise reports nothing of slots that a quorum has decided, but for what is known chosen', async (t) => {
+  const set = new PromiseSet(2);
+  set.add(identity(1), page(2, null, []));
+  set.add(identity(2), page(2, null, [at(3, ballot(1, 1), 'kept')]));
+  const late = [
+    at(3, ballot(2, 1), 'only mine'),
+    at(4, ballot(2, 1), 'only mine'),
+    at(5, ballot(2, 1), 'chosen', true),
+    at(9, ballot(2, 1), 'of another configuration'),
+  ];
+  set.add(identity(3), page(2, null, late), (slot) => slot < 8);
+  t.same(set.mustPropose(3), at(3, ballot(1, 1), 'kept'));
+  t.equal(set.mustPropose(4), undefined);
+  t.same(set.mustPropose(5), at(5, ballot(2, 1), 'chosen', true));
+  t.same(set.mustPropose(9), at(9, ballot(2, 1), 'of another configuration'));
+});
