@@ -270,8 +270,12 @@ function routerToTwo(): { router: Router; forwards: { id: number; request: Reque
       isLeading: () => false,
       leader: () => 2,
       refusal: () => null,
-      lead: () => undefined,
-      readStale: () => undefined,
+      lead: () => {
+        throw new Error('does not lead');
+      },
+      readStale: () => {
+        throw new Error('no stale read');
+      },
       forward: (_to, id, request) => forwards.push({ id, request }) > 0,
     },
     1,
@@ -328,21 +332,7 @@ test('a hand-over of leadership is not asked for twice, another change of the me
 });
 
 test('a mutation without session or key is never sent twice; one with a session is', (t) => {
-  const forwards: number[] = [];
-  const router = new Router(
-    RECOVERED.identity,
-    20,
-    1000,
-    {
-      isLeading: () => false,
-      leader: () => 2,
-      refusal: () => null,
-      lead: () => t.fail('does not lead'),
-      readStale: () => t.fail('no stale read'),
-      forward: (_to, forwardId) => forwards.push(forwardId) > 0,
-    },
-    1,
-  );
+  const { router, forwards } = routerToTwo();
   const plain = pendingOf(false);
   router.request(plain.pending.sink, 1, plain.pending.request, false);
   const safe = pendingOf(true);
@@ -351,7 +341,7 @@ test('a mutation without session or key is never sent twice; one with a session 
   router.onForwardsLost(2, 'the connection ended');
   router.tick(0);
   t.equal(forwards.length, 3, 'the one with a session goes again');
-  router.onForwardReply(2, forwards[2] as number, { type: 'result', result: { type: 'put', revision: 3 } });
+  router.onForwardReply(2, forwards[2]?.id ?? 0, { type: 'result', result: { type: 'put', revision: 3 } });
   t.equal(safe.answers.length, 1);
   for (let i = 0; i < 10; i++) router.tick(0);
   t.equal(codeOf(plain.answers[0]), 'KVD_OUTCOME_UNKNOWN', 'the other may have been done');
