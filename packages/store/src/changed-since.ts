@@ -51,14 +51,16 @@ export class ChangedSince {
 
   /** With its value. @throws StoreError damaged: it is not there, or was compacted meanwhile */
   recordOf(key: string, revision: Revision): KvRecord {
-    const inMemory = this.history.versionOf(key, revision);
-    if (inMemory !== undefined) return inMemory.record;
+    const record = this.history.versionOf(key, revision)?.record ?? this.onDisk(key, revision);
+    const read = (value: Buffer): Buffer | undefined => this.store.get(stateKey(this.generation, value));
+    return completed(keyBytes(key), record, read);
+  }
+
+  private onDisk(key: string, revision: Revision): KvRecord {
     const logical = versionKey(key, revision);
     const sealed = this.store.get(stateKey(this.generation, logical));
     if (sealed === undefined) throw damaged(`version ${revision} of a key is missing from the history`);
-    const { record } = decodeVersion(logical, unseal(logical, sealed).body);
-    const read = (value: Buffer): Buffer | undefined => this.store.get(stateKey(this.generation, value));
-    return completed(keyBytes(key), record, read);
+    return decodeVersion(logical, unseal(logical, sealed).body).record;
   }
 
   close(): void {

@@ -13,7 +13,6 @@ import { type KvRecord, sizeOf } from './kv-record.js';
 import type { LeaseTable } from './leases.js';
 import type { OrderedStore } from './ordered-store.js';
 import { checkedPair } from './state-loader.js';
-import { completeAll } from './values-apart.js';
 import type { Layer } from './write-back.js';
 
 /** What one range deletion may delete; over more it is refused and does nothing. */
@@ -26,7 +25,7 @@ export const DELETE_RANGES_PER_BATCH_MAX = 16;
 export interface Victim {
   readonly key: string;
   readonly bytes: number;
-  /** With its value. Null: too much was loaded to keep it; look it up. */
+  /** May be a stub. Null: too much was loaded to keep it; ask for it. */
   readonly record: KvRecord | null;
 }
 
@@ -114,26 +113,17 @@ function loadVictims(
   const step = (): void => {
     reader.next(1024, (error, pairs) => {
       if (error !== null) return end(error);
-      const kept: (readonly [key: Buffer, record: KvRecord])[] = [];
-      const others: Victim[] = [];
       try {
         for (const { key, record } of pairs.map((pair) => checkedPair(pair))) {
-          const bytes = sizeOf(record);
-          keptBytes += bytes;
-          if (keptBytes <= DELETE_RANGE_BYTES_MAX) kept.push([key, record]);
-          else others.push({ key: keyText(key), bytes, record: null });
+          keptBytes += record.length;
+          const kept = keptBytes <= DELETE_RANGE_BYTES_MAX ? record : null;
+          victims.push({ key: keyText(key), bytes: sizeOf(record), record: kept });
         }
       } catch (thrown) {
         return end(asStoreError(thrown));
       }
-      completeAll(reader, generation, kept, (failure, records) => {
-        if (failure !== null) return end(failure);
-        for (const [i, record] of records.entries())
-          victims.push({ key: keyText(kept[i]?.[0] as Buffer), bytes: sizeOf(record), record });
-        victims.push(...others);
-        if (pairs.length === 0 || victims.length >= victimsMax) return end(null);
-        step();
-      });
+      if (pairs.length === 0 || victims.length >= victimsMax) return end(null);
+      step();
     });
   };
   step();

@@ -77,7 +77,10 @@ export function entryAt(
       present !== null && modRevisionOf(present) <= revision
         ? present
         : model.space.history.versionAt(text, revision)?.record;
-    if (known !== undefined) return store.defer(() => answer(null, known));
+    if (known !== undefined) {
+      const whole = model.space.withValue(key, known);
+      return store.defer(() => answer(null, whole));
+    }
   } catch (error) {
     return store.defer(() => answer(error as Error, null));
   }
@@ -242,14 +245,14 @@ class PageBuilder {
     const present = this.model.space.lookup(key);
     if (present !== null && modRevisionOf(present) === revision) return entryOf(keyBytes(key), present);
     const record = this.model.space.history.versionOf(key, revision)?.record ?? this.fromDisk(key, revision);
-    return entryOf(keyBytes(key), record);
+    return entryOf(keyBytes(key), this.model.space.withValue(keyBytes(key), record));
   }
 
   private fromDisk(key: string, revision: Revision): KvRecord {
     const logical = versionKey(key, revision);
     const sealed = this.store.get(stateKey(this.model.generation, logical));
     const version = sealed === undefined ? null : decodeVersion(logical, unseal(logical, sealed).body);
-    if (version !== null) return this.model.space.withValue(keyBytes(key), version.record);
+    if (version !== null) return version.record;
     if (this.start.revision <= this.model.compactRevision) throw compacted(this.start.revision, this.model);
     throw damaged(`version ${revision} of a key is missing from the history`);
   }

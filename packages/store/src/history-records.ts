@@ -29,7 +29,7 @@ export interface Version {
   readonly revision: number;
   /** Of the change that superseded it. */
   readonly superseded: number;
-  /** On disk, and as decoded from there: where its value lies apart, a stub (kv-record.ts). */
+  /** Where its value lies apart on disk, it may be a stub (kv-record.ts). */
   readonly record: KvRecord;
 }
 

@@ -12,10 +12,12 @@ import {
   entryOf,
   hashA,
   hashB,
+  isStub,
   type KvRecord,
   leaseOf,
   modRevisionOf,
   putRecord,
+  sizeOf,
 } from './kv-record.js';
 import type { KvStateOptions } from './kv-state-options.js';
 import type { LeaseTable } from './leases.js';
@@ -32,6 +34,9 @@ export interface Change {
   readonly after: KvRecord | null;
 }
 
+/** Of events that wait to be told to watchers. */
+const TAKEN_BYTES_MAX = 64 * 1024 * 1024;
+
 export class KeySpace {
   readonly writeBack: WriteBack;
   readonly history = new HistoryBuffer();
@@ -41,6 +46,8 @@ export class KeySpace {
   readonly hash: Hash64;
   private watched = false;
   private taken: RevisionEvents[] = [];
+  /** Of the records in all events since they were taken last. */
+  private takenBytes = 0;
   private readonly generation: number;
   private readonly prefix: Buffer;
 
@@ -65,20 +72,37 @@ export class KeySpace {
   }
 
   /**
-   * As lookup, for a change that is committed at once, before anything else is looked up: the record is only lent, and
+   * The record that a change will supersede; null: absent. It may be a stub: a value that lies apart on disk stays where it
+   * is, and need not be read to become one of the past. @throws StoreError damaged
+   */
+  before(key: string): KvRecord | null {
+    const lent = this.lend(key);
+    return lent === null ? null : Buffer.from(lent);
+  }
+
+  /**
+   * As before, for a change that is committed at once, before anything else is looked up: the record is only lent, and
    * what a commit keeps of it, it copies.
    */
   lend(key: string): KvRecord | null {
     const known = this.writeBack.lend(key);
-    return known === undefined ? this.load(key) : known;
+    return known === undefined ? this.loadStored(key) : known;
   }
 
   private load(key: string): KvRecord | null {
-    const diskKey = kvKey(this.prefix, key);
-    const stored = this.store.get(diskKey);
-    const bytes = userKey(diskKey);
-    const record = stored === undefined ? null : this.withValue(bytes, checkRecord(bytes, stored));
+    const stored = this.loadStored(key);
+    if (stored === null || !isStub(stored)) return stored;
+    const record = this.withValue(keyBytes(key), stored);
     this.writeBack.remember(key, record);
+    return record;
+  }
+
+  /** As it is on disk. A stub is nothing to remember. */
+  private loadStored(key: string): KvRecord | null {
+    const diskKey = kvKey(this.prefix, key);
+    const bytes = this.store.get(diskKey);
+    const record = bytes === undefined ? null : checkRecord(userKey(diskKey), bytes);
+    if (record === null || !isStub(record)) this.writeBack.remember(key, record);
     return record;
   }
 
@@ -106,17 +130,19 @@ export class KeySpace {
   /** The changes that end a lease: its keys go, whatever they hold. */
   endOf(lease: LeaseId): Change[] {
     const keys = [...(this.leases.get(lease)?.keys ?? [])].sort();
-    return keys.map((key) => ({ key, before: this.lookup(key), after: null }));
+    return keys.map((key) => ({ key, before: this.before(key), after: null }));
   }
 
   watchRevisions(wanted: boolean): void {
     this.watched = wanted;
-    if (!wanted) this.taken = [];
+    if (!wanted) this.takeRevisions();
   }
 
+  /** What was done since the last call, ascending; from where it was too much to be told at once, nothing. */
   takeRevisions(): readonly RevisionEvents[] {
     const { taken } = this;
     if (taken.length > 0) this.taken = [];
+    this.takenBytes = 0;
     return taken;
   }
 
@@ -143,16 +169,27 @@ export class KeySpace {
     if (to !== 0) this.leases.attach(to, key);
   }
 
+  /** With all values, those superseded too. What is too much is left to the history, which is read in pages. */
   private tell(changes: readonly Change[], note: RevisionNote): void {
+    for (const { before, after } of changes)
+      for (const record of [before, after]) if (record !== null) this.takenBytes += sizeOf(record);
+    if (this.takenBytes > TAKEN_BYTES_MAX) return;
     const { revision } = this;
-    this.taken.push({ revision, note, events: changes.map((change) => eventOf(change, revision)) });
+    this.taken.push({ revision, note, events: changes.map((change) => this.eventOf(change)) });
   }
-}
 
-export function eventOf({ key, before, after }: Change, revision: Revision): KvEvent {
-  const bytes = keyBytes(key);
-  // Watchers may get to it later.
-  const previous = before === null ? null : entryOf(bytes, Buffer.from(before));
-  if (after === null) return { type: 'delete', key: bytes, modRevision: revision, previous };
-  return { type: 'put', entry: entryOf(bytes, after), previous };
+  private eventOf({ key, before, after }: Change): KvEvent {
+    const bytes = keyBytes(key);
+    const previous = before === null ? null : entryOf(bytes, this.superseded(key, before));
+    if (after === null) return { type: 'delete', key: bytes, modRevision: this.revision, previous };
+    return { type: 'put', entry: entryOf(bytes, after), previous };
+  }
+
+  /** Whole and to keep, of what may be a stub or only lent. Its place in the cache is not taken before a flush. */
+  private superseded(key: string, record: KvRecord): KvRecord {
+    if (!isStub(record)) return Buffer.from(record);
+    const cached = this.writeBack.cached(key);
+    const isIt = cached && modRevisionOf(cached) === modRevisionOf(record);
+    return isIt ? cached : this.withValue(keyBytes(key), record);
+  }
 }

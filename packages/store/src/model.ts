@@ -263,7 +263,7 @@ export class StateModel {
         const live = this.live(call.ranges)(command);
         if (isFailure(live)) return live;
         return this.deleteAll(
-          live.map(({ key, record }) => ({ key, before: record ?? this.space.lookup(key), after: null })),
+          live.map(({ key, record }) => ({ key, before: record ?? this.space.before(key), after: null })),
           this.note(command.origin, call, session),
         );
       }

@@ -88,7 +88,7 @@ class Branch {
         return this.add(operation.key, operation.delta);
       case 'delete': {
         const key = keyText(operation.key);
-        const before = this.space.lookup(key);
+        const before = this.space.before(key);
         if (before !== null) this.changes.set(key, { key, before, after: null });
         this.results.push({ type: 'deleted', deleted: before === null ? 0 : 1 });
         return null;
@@ -97,7 +97,7 @@ class Branch {
         const live = this.liveIn(operation);
         if (isFailure(live)) return live;
         for (const { key, record } of live) {
-          this.changes.set(key, { key, before: record ?? this.space.lookup(key), after: null });
+          this.changes.set(key, { key, before: record ?? this.space.before(key), after: null });
         }
         this.results.push({ type: 'deleted', deleted: live.length });
         return null;
@@ -114,7 +114,7 @@ class Branch {
     const key = keyText(bytes);
     const refusal = lease === 0 ? null : this.attach(lease, key);
     if (refusal !== null) return refusal;
-    const before = this.space.lookup(key);
+    const before = this.space.before(key);
     const after = this.space.recordOfPut(bytes, value, before, lease);
     this.changes.set(key, { key, before, after });
     return null;

@@ -27,7 +27,10 @@ import { RANGE_PAGE_BYTES, type RangeReader, type StoreOp } from './ordered-stor
 import { nameOf } from './sealed.js';
 import { stateKey, valueKey } from './state-records.js';
 
-/** Has the record a value that lies apart, and that no flush has written? `flushed`: the revision that is on disk. */
+/**
+ * Has the record a value that lies apart, and that no flush has written? `flushed`: the revision that is on disk. A stub has
+ * not: its value was left on disk.
+ */
 export const hasNewValue = (record: KvRecord, flushed: Revision): boolean =>
   isApart(record) && modRevisionOf(record) > flushed;
 

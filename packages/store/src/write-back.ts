@@ -2,7 +2,7 @@
  * The write-back layer (DESIGN 5): what was applied and is not on disk yet, and a bounded cache of what is. Reads look
  * in the active layer, the frozen one, the cache, and only then ask the disk.
  */
-import type { KvRecord } from './kv-record.js';
+import { type KvRecord, storedOf } from './kv-record.js';
 import { RecordCache } from './record-cache.js';
 
 /** Keys as text (bytes.ts) and their records; null: deleted. */
@@ -30,10 +30,20 @@ export class WriteBack {
     return dirty === undefined ? this.cache.get(key) : dirty;
   }
 
-  /** As get, but only lent: right until this layer is asked or told anything else. */
+  /**
+   * As get, but only lent: right until this layer is asked or told anything else. And of a record that is on disk only what
+   * is written where the record is: a stub, if its value lies apart.
+   */
   lend(key: string): KvRecord | null | undefined {
     const dirty = this.dirty(key);
-    return dirty === undefined ? this.cache.lend(key) : dirty;
+    if (dirty !== undefined) return dirty;
+    const cached = this.cache.lend(key);
+    return cached ? storedOf(cached) : cached;
+  }
+
+  /** What the disk said last, or a flush wrote, if that is still known. */
+  cached(key: string): KvRecord | null | undefined {
+    return this.cache.get(key);
   }
 
   private dirty(key: string): KvRecord | null | undefined {

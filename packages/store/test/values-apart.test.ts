@@ -1,13 +1,27 @@
 /** Values that lie apart: written once, found, removed with their record, and missed when they are gone. */
+import type { Entry, HistoryPage, HistoryPosition } from '@kvd/protocol';
 import type { SnapshotReader } from '@kvd/replica';
 import { test } from 'tap';
 import { KvState, MemoryContent, MemoryStore } from '../src/index.js';
 import type { Pair, StoreOp } from '../src/ordered-store.js';
-import { formatStateOps, loadState, type LoadedState } from '../src/state-loader.js';
+import { formatStateOps, freshState, loadState, type LoadedState } from '../src/state-loader.js';
 import { generationRanges, stateKey, valueKey } from '../src/state-records.js';
-import { bytes, call, del, flush, install, put, readSnapshot, run, scanAll, text } from './helpers.js';
+import {
+  bytes,
+  call,
+  del,
+  delRange,
+  flush,
+  install,
+  put,
+  readSnapshot,
+  run,
+  scanAll,
+  text,
+} from './helpers.js';
 
 const APART = { cacheBytes: 0, apartBytes: 5 };
+const GET = { type: 'get', timeoutMs: 1_000, consistency: 'stale', revision: 5 } as const;
 const INLINE = { cacheBytes: 0, apartBytes: 1_000_000 };
 
 function formatted(): MemoryContent {
@@ -110,6 +124,105 @@ test('a state whose values are all in their records is gone on with', async (t) 
   await flush(state);
   await call<void>((done) => state.writeFrozen(done));
   await call<void>((done) => state.scrub(done));
+});
+
+/** Counts the values that are read one by one. */
+class CountingStore extends MemoryStore {
+  valuesRead = 0;
+
+  override get(key: Buffer): Buffer | undefined {
+    const [, { gte, lt } = { gte: key, lt: key }] = generationRanges(0, 100);
+    if (Buffer.compare(gte, key) <= 0 && Buffer.compare(key, lt) < 0) this.valuesRead += 1;
+    return super.get(key);
+  }
+}
+
+const NO_ORIGIN = { session: 0, sequence: 0, lowestUnanswered: 0 };
+
+/** Grants a lease and puts its keys, each with a value of its name. */
+async function leased(state: KvState, keys: readonly string[], value = (key: string) => `value of ${key}`) {
+  const [granted] = await run(state, [{ type: 'lease-grant', origin: NO_ORIGIN, ttlMs: 1_000 }]);
+  const lease = granted?.type === 'lease' ? granted.lease : 0;
+  for (const key of keys) {
+    const operation = { type: 'put', key: bytes(key), value: bytes(value(key)), lease } as const;
+    await run(state, [{ type: 'txn', origin: NO_ORIGIN, compares: [], success: [operation], failure: [] }]);
+  }
+  return lease;
+}
+
+const KEYS = ['a', 'b', 'c', 'd', 'e'];
+
+/** Supersedes each of KEYS in a way of its own. */
+async function supersedeAll(state: KvState, lease: number): Promise<void> {
+  const operation = { type: 'put', key: bytes('b'), value: bytes('another b'), lease: 0 } as const;
+  const txn = { type: 'txn', origin: NO_ORIGIN, compares: [], success: [operation], failure: [] } as const;
+  await run(state, [put('a', 'another a'), txn, del('c'), delRange('d', 'e')]);
+  await run(state, [{ type: 'lease-revoke', origin: NO_ORIGIN, lease }]);
+}
+
+const query = { from: bytes(''), to: bytes(''), start: { revision: 6, index: 0 }, limit: 0, previous: true };
+
+test('what is superseded stays where it lies: it is not read for it, and found there', async (t) => {
+  for (const watched of [false, true]) {
+    const store = new CountingStore(formatted());
+    const state = new KvState(store, freshState(), APART);
+    const lease = await leased(state, KEYS);
+    await flush(state);
+    state.watchRevisions(watched);
+    await supersedeAll(state, lease);
+    t.equal(store.valuesRead, watched ? 5 : 0, watched ? 'watchers are told of it' : 'nobody asks');
+    const told = state.takeRevisions().flatMap(({ events }) => events);
+    const previous = told.map((event) => text(event.previous?.value ?? bytes('')));
+    t.strictSame(previous, watched ? KEYS.map((key) => `value of ${key}`) : []);
+
+    const past = async (name: string): Promise<void> => {
+      for (const key of KEYS) {
+        const entry = await call<Entry | null>((done) => state.getAt({ ...GET, key: bytes(key) }, done));
+        t.equal(text(entry?.value ?? bytes('')), `value of ${key}`, `${name}: a read of ${key}`);
+      }
+      const entries = await scanAll(state, { revision: 5 });
+      t.strictSame(
+        entries.map(({ value }) => text(value)),
+        KEYS.map((key) => `value of ${key}`),
+        `${name}: a scan`,
+      );
+      const page = await call<HistoryPage>((done) => state.history(query, done));
+      const values = page.revisions.flatMap(({ events }) => events.map((event) => event.previous?.value));
+      t.strictSame(
+        values.map((value) => text(value ?? bytes(''))),
+        KEYS.map((key) => `value of ${key}`),
+        `${name}: the history`,
+      );
+    };
+    await past('in memory');
+    await flush(state);
+    await past('on disk');
+    await call<void>((done) => state.scrub(done));
+  }
+});
+
+test('a lease may hold more than memory does: its end is told in pages of the history', async (t) => {
+  const store = new CountingStore(formatted());
+  const state = new KvState(store, freshState(), APART);
+  const keys = Array.from({ length: 65 }, (_, i) => `key ${100 + i}`);
+  const lease = await leased(state, keys, () => 'x'.repeat(1024 * 1024));
+  await flush(state);
+  state.watchRevisions(true);
+  await run(state, [{ type: 'lease-revoke', origin: NO_ORIGIN, lease }, put('later', 'value')]);
+  t.strictSame(state.takeRevisions(), [], 'nothing from there on');
+  t.equal(store.valuesRead, 0);
+  let start: HistoryPosition | null = { revision: keys.length + 1, index: 0 };
+  let events = 0;
+  while (start !== null) {
+    const at: HistoryPosition = start;
+    const page: HistoryPage = await call((done) => state.history({ ...query, start: at }, done));
+    t.ok(page.revisions.length > 0);
+    events += page.revisions.flatMap((revision) => revision.events).length;
+    start = page.next;
+  }
+  t.equal(events, keys.length + 1);
+  await run(state, [put('later', 'still')]);
+  t.equal(state.takeRevisions().length, 1, 'and then on as before');
 });
 
 test('a value that is damaged, gone, or another one is noticed by a read and by the scrub', async (t) => {
