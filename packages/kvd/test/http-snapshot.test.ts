@@ -28,7 +28,7 @@ function puts(from: number, count: number, valueBytes: number): Value {
   );
   return {
     type: 'batch',
-    bytes: encodeBatch({ tag: { proposer: 1, count: 1 }, clusterMs: 0, wallMs: 0, commands }),
+    bytes: encodeBatch({ ballot: { counter: 1, replicaId: 1 }, clusterMs: 0, wallMs: 0, commands }),
   };
 }
 

@@ -27,6 +27,11 @@ export interface NodeOptions {
   readonly acceptQuorum?: number;
   /** Who else may know something, besides those that the configuration names: asked while there is no leader. */
   readonly contacts?: () => readonly ReplicaId[];
+  /**
+   * Counter of the highest ballot that the state has applied a batch of: a new ballot is above it, or its batches would do
+   * nothing. Phase 1 alone sees to that as long as members stay, but not when all are replaced.
+   */
+  readonly appliedCounter?: () => number;
   readonly timing: Timing;
   /** Slots that new values may be in flight in at once; never more than alpha. */
   readonly inFlightSlots: number;

@@ -196,6 +196,11 @@ export class PaxosNode {
     return this.proposer?.state.phase === 'leading';
   }
 
+  /** That this replica leads at; null: it does not. */
+  get leadingBallot(): Ballot | null {
+    return this.proposer?.leadership?.ballot ?? null;
+  }
+
   /** 0 when no live leader is known. */
   get leader(): ReplicaId {
     return this.election.leader;

@@ -252,7 +252,8 @@ export class Proposer {
   private nextBallot(): Ballot {
     const promised = this.context.acceptor?.promised ?? ZERO_BALLOT;
     const above = compareBallots(promised, this.highestSeen) > 0 ? promised : this.highestSeen;
-    return ballotAbove(above, this.self);
+    const counter = Math.max(above.counter, this.context.options.appliedCounter?.() ?? 0);
+    return ballotAbove({ ...above, counter }, this.self);
   }
 
   private bestSuccessor(): ReplicaId | null {

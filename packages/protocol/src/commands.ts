@@ -4,6 +4,7 @@
  */
 import type { Slot } from '@kvd/paxos';
 import type { ErrorCode } from './errors.js';
+import type { LeaderBallot } from './leader-ballot.js';
 
 /** The cluster's count of mutating commands that changed something. */
 export type Revision = number & { readonly _flavour?: 'Revision' };
@@ -161,8 +162,8 @@ export type CommandResult =
 
 /** A batch as the log holds it. Encoded: batch-codec.ts. */
 export interface Batch {
-  /** Tells this attempt from any other: the proposer's random tag and a count. */
-  readonly tag: { readonly proposer: number; readonly count: number };
+  /** That its leader proposed it at: with the slot, it tells this attempt from any other. */
+  readonly ballot: LeaderBallot;
   readonly clusterMs: ClusterMs;
   /** Wall-clock time at the leader, for people only. */
   readonly wallMs: number;

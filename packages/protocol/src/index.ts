@@ -9,6 +9,7 @@ export { foundingMembers, WITNESS_SUFFIX } from './founding.js';
 export { eventBytes, noteBytes, readNote, writeNote } from './history-codec.js';
 export * from './json.js';
 export { JsonObject, parseBase64, readArray, refuseAt } from './json-object.js';
+export { compareLeaders, type LeaderBallot, NO_LEADER } from './leader-ballot.js';
 export * from './limits.js';
 export type * from './members.js';
 export { membersQueryJson, parseMembersReport, readMembersQuery } from './members-json.js';

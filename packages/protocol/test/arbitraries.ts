@@ -15,6 +15,7 @@ import { ERROR_CODES } from '../src/errors.js';
 import type { PeerMessage } from '../src/peer.js';
 import type { KvEvent, Lease, Request, Response, RevisionNote, WatchMessage } from '../src/requests.js';
 import { encodeCommand } from '../src/command-codec.js';
+import { NO_LEADER } from '../src/leader-ballot.js';
 
 /** Ordinary objects: fast-check's own record() makes some without a prototype. */
 function record<T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {
@@ -178,7 +179,10 @@ export const result: fc.Arbitrary<CommandResult> = fc.oneof(
 );
 
 export const batch = record({
-  tag: record({ proposer: uint, count: uint }),
+  ballot: fc.oneof(
+    fc.constant(NO_LEADER),
+    record({ counter: fc.integer({ min: 1, max: 2 ** 52 }), replicaId: id }),
+  ),
   clusterMs: uint,
   wallMs: uint,
   commands: fc.array(bytes(0, 200), { maxLength: 40 }),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { decode } from '@msgpack/msgpack';
 import fc from 'fast-check';
 import t from 'tap';
-import { decodeBatch, encodeBatch, peekBatchTag } from '../src/batch-codec.js';
+import { decodeBatch, encodeBatch, peekBatchBallot } from '../src/batch-codec.js';
 import { decodeCommand, encodeCommand } from '../src/command-codec.js';
 import { NO_ORIGIN } from '../src/command-fields.js';
 import { isRetrySafe, peekCommand } from '../src/command-types.js';
@@ -44,7 +44,7 @@ t.test('commands, results and batches come back as they went', async (t) => {
     fc.property(batch, (b) => {
       const bytes = encodeBatch(b);
       assert.deepStrictEqual(decodeBatch(bytes), b);
-      assert.deepStrictEqual(peekBatchTag(bytes), b.tag);
+      assert.deepStrictEqual(peekBatchBallot(bytes), b.ballot);
     }),
   );
 });
@@ -94,9 +94,9 @@ t.test('another MessagePack implementation reads the same', async (t) => {
     encodeCommand({ type: 'open-session' }),
     encodeCommand({ type: 'keep-alive', session: 1 }),
   ];
-  const tag = { proposer: 2 ** 40, count: 9 };
-  t.strictSame(decode(encodeBatch({ tag, clusterMs: 10, wallMs: 1_700_000_000_000, commands })), [
-    2 ** 40,
+  const ballot = { counter: 7, replicaId: 9 };
+  t.strictSame(decode(encodeBatch({ ballot, clusterMs: 10, wallMs: 1_700_000_000_000, commands })), [
+    2 ** 48 + 7,
     9,
     10,
     1_700_000_000_000,
@@ -210,13 +210,13 @@ t.test('what may be proposed twice: what the state would notice, and what does n
 });
 
 t.test('a batch holds its bounds', async (t) => {
-  const tag = { proposer: 1, count: 1 };
+  const ballot = { counter: 1, replicaId: 1 };
   const full = Array.from({ length: BATCH_COMMANDS_MAX }, () => unhex('9101'));
-  const bytes = encodeBatch({ tag, clusterMs: 0, wallMs: 0, commands: full });
+  const bytes = encodeBatch({ ballot, clusterMs: 0, wallMs: 0, commands: full });
   t.equal(decodeBatch(bytes).commands.length, BATCH_COMMANDS_MAX);
-  const tooMany = { tag, clusterMs: 0, wallMs: 0, commands: [...full, unhex('9101')] };
+  const tooMany = { ballot, clusterMs: 0, wallMs: 0, commands: [...full, unhex('9101')] };
   t.throws(() => encodeBatch(tooMany), { code: 'KVD_INTERNAL' });
-  const tooLong = { tag, clusterMs: 0, wallMs: 0, commands: [new Uint8Array(BATCH_BYTES_MAX + 1)] };
+  const tooLong = { ballot, clusterMs: 0, wallMs: 0, commands: [new Uint8Array(BATCH_BYTES_MAX + 1)] };
   t.throws(() => encodeBatch(tooLong), { code: 'KVD_INTERNAL' });
   for (const bad of [
     '',

@@ -91,8 +91,7 @@ t.test('the example of a client that puts and gets', async (t) => {
 });
 
 t.test('the example of two replicas that agree on that put', async (t) => {
-  const tag = { proposer: 5, count: 1 };
-  const batch = encodeBatch({ tag, clusterMs: 0, wallMs: 0, commands: [putCommand] });
+  const batch = encodeBatch({ ballot, clusterMs: 0, wallMs: 0, commands: [putCommand] });
   const value = { type: 'batch', bytes: batch } as const;
   documents(t, 'accept', encodePeerMessage(6, { type: 'accept', ballot, slot: 9, value, chosenThrough: 8 }));
   documents(t, 'accepted', encodePeerMessage(7, { type: 'accepted', ballot, slots: [9, 10] }));

@@ -4,12 +4,12 @@
  */
 import type { ChosenEntry, Slot, Value } from '@kvd/paxos';
 import type { CommandResult } from '@kvd/protocol';
-import { encodeBatch, peekBatchTag } from '@kvd/protocol';
+import { compareLeaders, encodeBatch, type LeaderBallot, peekBatchBallot } from '@kvd/protocol';
 import type { ClusterClock } from './cluster-clock.js';
 import type { Pending } from './pending.js';
 
 interface Proposed {
-  readonly count: number;
+  readonly ballot: LeaderBallot;
   readonly requests: readonly Pending[];
   /** Of the present leadership: it will be chosen, and soon. */
   isUnderWay: boolean;
@@ -27,13 +27,10 @@ export class Batcher {
   private queuedBytes = 0;
   private head = 0;
   private readonly proposed = new Map<Slot, Proposed>();
-  private count = 0;
   /** Commands that were proposed in this leadership and are not applied. */
   private underWay = 0;
 
   constructor(
-    /** Random, drawn once a life: tells our batches from those of any other replica or life. */
-    private readonly proposerTag: number,
     private readonly limits: BatcherLimits,
     private readonly clock: ClusterClock,
   ) {}
@@ -64,8 +61,12 @@ export class Batcher {
     this.queuedBytes += command.length;
   }
 
-  /** The next batch; null when all that waited was answered meanwhile. */
-  take(stateMs: number, wallMs: number): { readonly value: Value; readonly requests: Pending[] } | null {
+  /** The next batch, to be proposed at `ballot`; null when all that waited was answered meanwhile. */
+  take(
+    ballot: LeaderBallot,
+    stateMs: number,
+    wallMs: number,
+  ): { readonly value: Value; readonly requests: Pending[] } | null {
     const requests: Pending[] = [];
     const commands: Uint8Array[] = [];
     let bytes = 0;
@@ -82,27 +83,30 @@ export class Batcher {
     }
     if (this.head === this.queue.length) this.compact();
     if (commands.length === 0) return null;
-    this.count += 1;
-    const tag = { proposer: this.proposerTag, count: this.count };
-    const encoded = encodeBatch({ tag, clusterMs: this.clock.read(stateMs), wallMs, commands });
+    const encoded = encodeBatch({ ballot, clusterMs: this.clock.read(stateMs), wallMs, commands });
     return { value: { type: 'batch', bytes: encoded }, requests };
   }
 
-  onProposed(slot: Slot, requests: readonly Pending[]): void {
+  /** Returns what an earlier leadership of ours proposed in the slot, which is not chosen there any more. */
+  onProposed(slot: Slot, ballot: LeaderBallot, requests: readonly Pending[]): readonly Pending[] {
+    const earlier = this.proposed.get(slot);
+    if (earlier) this.end(earlier);
     for (const pending of requests) pending.entered = true;
     this.underWay += requests.length;
-    this.proposed.set(slot, { count: this.count, requests, isUnderWay: true });
+    this.proposed.set(slot, { ballot, requests, isUnderWay: true });
+    return earlier?.requests ?? [];
   }
 
   /**
-   * A slot was applied. Answers what was ours in it; returns what we proposed there when another value was chosen.
+   * A slot was applied. Answers what was ours in it; returns what we proposed there when another value was chosen, or ours was
+   * overtaken and did nothing.
    */
   onApplied(entry: ChosenEntry, results: readonly CommandResult[]): readonly Pending[] {
     const proposed = this.proposed.get(entry.slot);
     if (!proposed) return [];
     this.proposed.delete(entry.slot);
     this.end(proposed);
-    if (!this.isOurs(entry.value, proposed.count)) return proposed.requests;
+    if (results.length === 0 || !isOf(proposed.ballot, entry.value)) return proposed.requests;
     for (const [i, pending] of proposed.requests.entries()) {
       pending.reply({ type: 'result', result: results[i] as CommandResult });
     }
@@ -142,12 +146,11 @@ export class Batcher {
     this.queue = [];
     this.head = 0;
   }
+}
 
-  private isOurs(value: Value, count: number): boolean {
-    if (value.type !== 'batch') return false;
-    const tag = peekBatchTag(value.bytes);
-    return tag.proposer === this.proposerTag && tag.count === count;
-  }
+/** Was it proposed at this ballot? In a slot there is one such value at most (S4). */
+function isOf(ballot: LeaderBallot, value: Value): boolean {
+  return value.type === 'batch' && compareLeaders(peekBatchBallot(value.bytes), ballot) === 0;
 }
 
 function commandOf(pending: Pending): Uint8Array {

@@ -3,9 +3,10 @@
  * time-out per round that a quorum confirmed. A jumping wall clock does not touch it, a paused process does not tick,
  * and a leader that is cut off runs out of allowance: so no lease ends early.
  */
-import type { ClusterMs } from '@kvd/protocol';
+import { type ClusterMs, compareLeaders, type LeaderBallot, NO_LEADER } from '@kvd/protocol';
 
 export class ClusterClock {
+  private leader: LeaderBallot = NO_LEADER;
   private nowMs = 0;
   private allowanceMs = 0;
   private confirmedRound = 0;
@@ -16,10 +17,12 @@ export class ClusterClock {
   ) {}
 
   /**
-   * A new leadership goes on from where the state is, and forgets how far an earlier one had come: what that put into no
+   * Before it ticks or is read, by whoever leads. A new leadership goes on from where the state is, and forgets how far an earlier one had come: what that put into no
    * batch, nobody knew of. Other leaders have granted leases on the time that they knew, and they would end early.
    */
-  lead(stateMs: ClusterMs): void {
+  lead(ballot: LeaderBallot, stateMs: ClusterMs): void {
+    if (compareLeaders(ballot, this.leader) === 0) return;
+    this.leader = ballot;
     this.nowMs = stateMs;
     this.allowanceMs = 0;
     this.confirmedRound = 0;

@@ -5,7 +5,8 @@
  *
  * To move costs a few round trips and helps only if the next one stays faster. So it must never act on a moment, and
  * never let leadership go round in circles: where it is leading itself that makes a replica slow, each one would want to
- * be rid of it. Each move that comes back makes the next one wait twice as long.
+ * be rid of it. Each move that comes back makes the next one wait twice as long. But a disk that hangs is no moment: then
+ * nothing small is written until leadership is elsewhere, however long it has been here.
  */
 import type { ReplicaId } from '@kvd/paxos';
 
@@ -61,7 +62,9 @@ export class LeaderHealth {
     }
     if (!this.leads) this.onLeading();
     this.slowForMs = this.isSlow(ownSlowMs, peers) ? this.slowForMs + dtMs : 0;
-    if (this.patienceMs === 0 || this.slowForMs < this.patienceMs || this.sinceMs < this.holdMs) return null;
+    const hangs = ownSlowMs >= this.patienceMs;
+    if (this.patienceMs === 0 || this.slowForMs < this.patienceMs) return null;
+    if (this.sinceMs < this.holdMs && !hangs) return null;
     const target = fastest(peers);
     if (target === null || !isMuchSlower(ownSlowMs, target.slowMs)) return null;
     this.handedOver = true;

@@ -7,7 +7,7 @@
  * yet be chosen, in a state that does not refuse it.
  */
 import type { CommandResult, ErrorCode, Request, Response } from '@kvd/protocol';
-import { ERRORS, isRetrySafe } from '@kvd/protocol';
+import { ERRORS, isRetrySafe, peekCommand } from '@kvd/protocol';
 import type { ReplySink } from './api.js';
 
 /** What the state machine keeps, so that it holds for all attempts, whichever comes first. */
@@ -50,6 +50,17 @@ export class Pending {
     if (request.type === 'mutate') return isRetrySafe(request.command);
     // Whoever leads then would hand over once more.
     return !(this.changes && request.type === 'members' && request.change?.type === 'move-leader');
+  }
+
+  /** Does an Idempotency-Key protect it? Only until that is forgotten, by the time of the cluster. */
+  get isKeyed(): boolean {
+    const { request } = this;
+    // What is no command is never held: the state machine says so.
+    return (
+      request.type === 'mutate' &&
+      isRetrySafe(request.command) &&
+      peekCommand(request.command).type === 'keyed'
+    );
   }
 
   /** Did an attempt before the present one end in the dark? */

@@ -24,6 +24,7 @@ import type {
   GetRequest,
   HistoryPage,
   HistoryRequest,
+  LeaderBallot,
   LeaseId,
   LeasesPage,
   LeasesRequest,
@@ -62,6 +63,8 @@ export interface StateMachine {
   readonly durableThrough: Slot;
   readonly revision: Revision;
   readonly clusterMs: ClusterMs;
+  /** The highest ballot of the batches applied; one of a lower ballot does nothing. */
+  readonly leader: LeaderBallot;
   /** Running hash over what was applied, 16 hex digits. */
   readonly stateHash: string;
   /** Configurations applied, ascending, as far as S9 asks for them at appliedThrough. */
@@ -78,7 +81,8 @@ export interface StateMachine {
   prepare(value: Value, done: Done<void>): boolean;
   /**
    * Apply the next slot (appliedThrough + 1, else it throws S6). Total: a command it cannot read gets an error result,
-   * alike on every replica. Reads nothing but the state and the value. Results: one per command of a batch, in order.
+   * alike on every replica. Reads nothing but the state and the value. Results: one per command of a batch, in order; none of
+   * a batch that does nothing, for it was overtaken.
    */
   apply(slot: Slot, value: Value): readonly CommandResult[];
 

@@ -58,6 +58,13 @@ export class Reads {
     return refused;
   }
 
+  /** All that only waits for the state, which is not believed any more; to be sent elsewhere. */
+  takeConfirmed(): Pending[] {
+    const { confirmed } = this;
+    this.confirmed = [];
+    return confirmed.flatMap(({ reads }) => reads);
+  }
+
   /** Answer what the state covers by now. */
   pump(): void {
     if (this.confirmed.length === 0) return;

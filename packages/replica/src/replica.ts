@@ -4,6 +4,7 @@
  * timer, no clock, no chance and no await of its own, and what takes time comes back through ports.
  */
 import type {
+  Ballot,
   ChosenEntry,
   ClusterId,
   Envelope,
@@ -15,7 +16,7 @@ import type {
 } from '@kvd/paxos';
 import { compareBallots, PaxosNode, ZERO_BALLOT } from '@kvd/paxos';
 import type { CommandResult, PeerMessage, Request, WatchRequest } from '@kvd/protocol';
-import { decodePeerFrame } from '@kvd/protocol';
+import { compareLeaders, decodePeerFrame } from '@kvd/protocol';
 import type {
   PaxosRole,
   ReplicaApi,
@@ -88,6 +89,8 @@ export class Replica implements ReplicaApi, TransportHandler {
   private turnEnds = false;
   private wasLeading = false;
   private knownLeader: ReplicaId = 0;
+  /** The last one that was known, whether or not it still leads: requests may be on their way to it. */
+  private lastLeader: ReplicaId = 0;
   private rollbackReported = false;
   private knownConfiguration: unknown = null;
   private stopping: (() => void) | null = null;
@@ -115,6 +118,7 @@ export class Replica implements ReplicaApi, TransportHandler {
         alpha: options.alpha,
         acceptQuorum: options.acceptQuorum ?? 0,
         contacts: () => this.contacts,
+        appliedCounter: () => state.leader.counter,
         timing: {
           electionTicks: this.ticks(options.electionTimeoutMs),
           heartbeatTicks: this.ticks(options.heartbeatMs),
@@ -131,12 +135,7 @@ export class Replica implements ReplicaApi, TransportHandler {
     this.traffic = new PeerTraffic(this.driver, ports.transport);
     this.clock = new ClusterClock(options.tickMs, options.electionTimeoutMs);
     const { batchBytes, batchCommands } = options;
-    const tag = Math.floor(random() * 2 ** 48);
-    this.batcher = new Batcher(
-      tag,
-      { batchBytes, batchCommands, queueBytesMax: QUEUE_BYTES_MAX },
-      this.clock,
-    );
+    this.batcher = new Batcher({ batchBytes, batchCommands, queueBytesMax: QUEUE_BYTES_MAX }, this.clock);
     this.reads = new Reads(state, (error) => this.keeper.onFailure(error));
     this.router = new Router(
       this.identity,
@@ -223,7 +222,9 @@ export class Replica implements ReplicaApi, TransportHandler {
     this.wallMs = wallMs;
     this.quietTicks += 1;
     this.node.step({ type: 'tick' });
-    if (this.node.isLeading) {
+    const { leadingBallot } = this.node;
+    if (leadingBallot !== null) {
+      this.clock.lead(leadingBallot, this.ports.state.clusterMs);
       this.clock.tick(this.node.confirmedRound);
       if (this.node.isEstablished) this.housekeeper.tick(this.clock.read(this.ports.state.clusterMs));
     }
@@ -380,6 +381,7 @@ export class Replica implements ReplicaApi, TransportHandler {
       this.keeper.pump();
       this.watches.onRevisions();
       this.reads.pump();
+      this.noticeOvertaken();
       this.noticeLeader();
       this.noticeRollback();
     } while (this.hasWork());
@@ -434,9 +436,13 @@ export class Replica implements ReplicaApi, TransportHandler {
   /** What gathered while the disk was busy goes into one slot; a full batch does not wait for it. */
   private proposeBatches(): void {
     while (this.wantsToPropose) {
-      const batch = this.batcher.take(this.ports.state.clusterMs, this.wallMs);
+      const ballot = this.node.leadingBallot as Ballot;
+      const { clusterMs } = this.ports.state;
+      this.clock.lead(ballot, clusterMs);
+      const batch = this.batcher.take(ballot, clusterMs, this.wallMs);
       if (!batch) return;
-      this.batcher.onProposed(this.node.propose(batch.value), batch.requests);
+      const earlier = this.batcher.onProposed(this.node.propose(batch.value), ballot, batch.requests);
+      for (const pending of earlier) this.router.retry(pending, 'another value was proposed in its slot');
       if (!this.batcher.isFull) return;
     }
   }
@@ -501,21 +507,27 @@ export class Replica implements ReplicaApi, TransportHandler {
     else this.reads.answer(pending);
   }
 
+  /** A leader of a higher ballot than ours was there: what we propose at ours does nothing. */
+  private noticeOvertaken(): void {
+    const { leadingBallot } = this.node;
+    if (leadingBallot === null || compareLeaders(leadingBallot, this.ports.state.leader) >= 0) return;
+    this.node.step({ type: 'campaign' });
+  }
+
   private noticeLeader(): void {
     const { isLeading, leader } = this.node;
-    if (isLeading && !this.wasLeading) this.clock.lead(this.ports.state.clusterMs);
     if (!isLeading && this.wasLeading) {
       this.membership.retire();
       for (const pending of this.batcher.takeQueue()) this.router.retry(pending, 'no longer the leader');
     }
     const changed = isLeading !== this.wasLeading || leader !== this.knownLeader;
-    const before = this.knownLeader;
     this.wasLeading = isLeading;
     this.knownLeader = leader;
     if (!changed) return;
     this.trace('info', 'leader', { leader, leading: isLeading, ballot: this.node.status().ballot });
     if (leader !== 0) {
-      if (before !== 0) this.router.onForwardsLost(before, 'the leader changed');
+      if (leader !== this.lastLeader) this.router.onForwardsLost(this.lastLeader, 'the leader changed');
+      this.lastLeader = leader;
       this.router.onLeader();
     }
     this.changed();
@@ -558,6 +570,8 @@ export class Replica implements ReplicaApi, TransportHandler {
     this.membership.onStateChanged();
     if (error) {
       this.node.killRole('proposer');
+      for (const pending of this.reads.takeConfirmed())
+        this.router.retry(pending, 'the state is not believed');
       // Who watches goes on at a replica whose state is right, from where it was.
       this.watches.endAll('KVD_STATE_DIVERGED', this.keeper.trouble);
       this.ports.listeners?.onFailure?.({ kind: 'state', error });

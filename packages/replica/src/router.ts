@@ -78,7 +78,7 @@ export class Router {
   route(pending: Pending): void {
     const { handler } = this;
     if (pending.answered) return;
-    if (pending.isRepeated && this.repeatMsLeft(pending) <= 0) {
+    if (this.isTooLate(pending)) {
       pending.expire();
       return;
     }
@@ -150,13 +150,14 @@ export class Router {
   }
 
   /**
-   * There is a leader: try again what had to wait for one. What is sent again waits for the tick, which knows the time: the
-   * process may have slept.
+   * There is a leader: try again what had to wait for one. What is sent again, or remembered for a time only, waits for the
+   * tick, which knows the time: the process may have slept.
    */
   onLeader(): void {
     const held = this.takeHeld();
-    this.held = held.filter(({ isRepeated }) => isRepeated);
-    this.routeAll(held.filter(({ isRepeated }) => !isRepeated));
+    const waits = ({ isRepeated, isKeyed }: Pending): boolean => isRepeated || isKeyed;
+    this.held = held.filter(waits);
+    this.routeAll(held.filter((pending) => !waits(pending)));
   }
 
   private takeHeld(): readonly Pending[] {
@@ -167,6 +168,12 @@ export class Router {
 
   private routeAll(held: readonly Pending[]): void {
     for (const pending of held) this.route(pending);
+  }
+
+  /** Nobody waits for it any more, by the wall clock: what slept with the process is not sent after it. */
+  private isTooLate(pending: Pending): boolean {
+    if (pending.isRepeated) return this.repeatMsLeft(pending) <= 0;
+    return this.wallMs - pending.bornMs > Math.min(pending.request.timeoutMs, TIMEOUT_MS_MAX);
   }
 
   /** How long it may yet be sent again, by ticks and by the wall clock. */

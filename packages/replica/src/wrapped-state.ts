@@ -30,6 +30,9 @@ export class WrappedState implements StateMachine {
   get clusterMs() {
     return this.inner.clusterMs;
   }
+  get leader() {
+    return this.inner.leader;
+  }
   get stateHash() {
     return this.inner.stateHash;
   }

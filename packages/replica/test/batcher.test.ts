@@ -11,8 +11,10 @@ const NOOP: Value = { type: 'noop' };
 /** Adds commands to a batcher and proposes batches, as a leader does. */
 class Leader {
   readonly answers: Response[] = [];
-  readonly batcher = new Batcher(7, LIMITS, new ClusterClock(20, 400));
-  private nextSlot = 1;
+  readonly givenBack: Pending[] = [];
+  readonly batcher = new Batcher(LIMITS, new ClusterClock(20, 400));
+  nextSlot = 1;
+  ballot = { counter: 1, replicaId: 1 };
 
   take(count: number): void {
     for (let i = 0; i < count; i += 1) {
@@ -24,10 +26,10 @@ class Leader {
 
   /** The slot and what was proposed there. */
   propose(): { readonly slot: number; readonly value: Value } {
-    const batch = this.batcher.take(0, 0);
+    const batch = this.batcher.take(this.ballot, 0, 0);
     if (batch === null) throw new Error('nothing waits');
     const slot = this.nextSlot++;
-    this.batcher.onProposed(slot, batch.requests);
+    this.givenBack.push(...this.batcher.onProposed(slot, this.ballot, batch.requests));
     return { slot, value: batch.value };
   }
 
@@ -104,5 +106,29 @@ test('what a leadership that ended had under way does not hold up the next one',
   leader.propose();
   leader.take(1);
   t.notOk(leader.batcher.isWorthASlot, 'one waits, three are under way');
+  t.end();
+});
+
+test('what was overtaken did nothing, whoever chose it: its requests are given back', (t) => {
+  const leader = new Leader();
+  leader.take(3);
+  const proposed = leader.propose();
+  t.equal(leader.applied(proposed, 0).length, 3);
+  t.strictSame(leader.answers, []);
+  t.end();
+});
+
+test('a batch that an earlier leadership of ours proposed is not taken for a later one', (t) => {
+  const leader = new Leader();
+  leader.take(2);
+  const earlier = leader.propose();
+  leader.batcher.takeQueue();
+  leader.ballot = { counter: 2, replicaId: 1 };
+  leader.nextSlot = earlier.slot;
+  leader.take(1);
+  leader.propose();
+  t.equal(leader.givenBack.length, 2, 'the first will not be chosen there: its requests need not wait');
+  t.equal(leader.applied(earlier, 2).length, 1, 'should it be chosen all the same, it is not the later one');
+  t.strictSame(leader.answers, []);
   t.end();
 });

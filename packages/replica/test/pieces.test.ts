@@ -15,7 +15,7 @@ import { Router } from '../src/router.js';
 
 test('cluster time moves by at most one election time-out per confirmed round', (t) => {
   const clock = new ClusterClock(20, 100);
-  clock.lead(5000);
+  clock.lead({ counter: 1, replicaId: 1 }, 5000);
   clock.tick(0);
   t.equal(clock.read(5000), 5000, 'without a confirmed round it stands still');
   for (let i = 0; i < 50; i++) clock.tick(1);
@@ -28,14 +28,17 @@ test('cluster time moves by at most one election time-out per confirmed round', 
 
 test('a new leadership takes the time of the state and starts without allowance', (t) => {
   const clock = new ClusterClock(20, 100);
-  clock.lead(0);
+  const ballot = (counter: number) => ({ counter, replicaId: 1 });
+  clock.lead(ballot(1), 0);
   clock.tick(1);
-  clock.lead(700);
+  clock.lead(ballot(2), 700);
   clock.tick(0);
   t.equal(clock.read(700), 700);
   // It led alone through an idle time; meanwhile another one led from 700 on, and granted leases by that.
   for (let round = 1; round <= 100; round++) clock.tick(round);
-  clock.lead(750);
+  clock.lead(ballot(2), 750);
+  t.equal(clock.read(750), 2700, 'it is the same leadership');
+  clock.lead(ballot(3), 750);
   t.equal(clock.read(750), 750, 'what it had come to before, in no batch, is forgotten');
   t.end();
 });

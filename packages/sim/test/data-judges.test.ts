@@ -10,7 +10,7 @@ const put = (value: string): Command => ({ type: 'put', origin: NO_ORIGIN, key, 
 
 function batch(clusterMs: number, ...commands: Command[]): Batch {
   return {
-    tag: { proposer: 1, count: 1 },
+    ballot: { counter: 1, replicaId: 1 },
     clusterMs,
     wallMs: 0,
     commands: commands.map((command) => encodeCommand(command)),

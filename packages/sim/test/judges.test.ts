@@ -298,7 +298,7 @@ test('a numbered mutation has one result; cluster time does not run ahead', (t) 
   });
   const holding = (...commands: Uint8Array[]): Value => ({
     type: 'batch',
-    bytes: encodeBatch({ tag: { proposer: 1, count: 1 }, clusterMs: 0, wallMs: 0, commands }),
+    bytes: encodeBatch({ ballot: { counter: 1, replicaId: 1 }, clusterMs: 0, wallMs: 0, commands }),
   });
   const states = new States(() => 100, 1);
   states.onApplied(identity(1), 2, holding(command), [{ type: 'put', revision: 1 }], after(2, 'a'));

@@ -7,6 +7,8 @@ import {
   decodeBatch,
   decodeCommand,
   KvdError,
+  type LeaderBallot,
+  NO_LEADER,
   type TxnOperation,
 } from '@kvd/protocol';
 
@@ -31,6 +33,7 @@ export type PlainCommand = Exclude<Command, { type: 'keyed' | 'noted' }>;
 type Failure = Extract<CommandResult, { type: 'error' }>;
 
 export interface DecodedBatch {
+  readonly ballot: LeaderBallot;
   readonly clusterMs: number;
   readonly wallMs: number;
   readonly commands: readonly Decoded[];
@@ -41,15 +44,16 @@ export type RangeDelete =
   | Extract<Command, { type: 'delete-range' }>
   | Extract<TxnOperation, { type: 'delete-range' }>;
 
-const NOTHING: DecodedBatch = { clusterMs: 0, wallMs: 0, commands: [] };
+/** What a slot without a batch does. */
+export const NO_BATCH: DecodedBatch = { ballot: NO_LEADER, clusterMs: 0, wallMs: 0, commands: [] };
 
 /** Bytes that are no batch do nothing, and have no results. */
 export function decodeSlot(bytes: Uint8Array): DecodedBatch {
   try {
-    const { clusterMs, wallMs, commands } = decodeBatch(bytes);
-    return { clusterMs, wallMs, commands: commands.map((command) => decode(command)) };
+    const { ballot, clusterMs, wallMs, commands } = decodeBatch(bytes);
+    return { ballot, clusterMs, wallMs, commands: commands.map((command) => decode(command)) };
   } catch (error) {
-    if (error instanceof KvdError) return NOTHING;
+    if (error instanceof KvdError) return NO_BATCH;
     throw error;
   }
 }

@@ -6,8 +6,11 @@ import type { ClusterId, Identity } from '@kvd/paxos';
 import { crc32 } from 'node:zlib';
 import { damaged } from './errors.js';
 
-export const FORMAT_VERSION = 3;
-/** The oldest that is still read. From 2 to 3: values may lie apart (kv-record.ts), so nothing on disk has to change. */
+export const FORMAT_VERSION = 4;
+/**
+ * The oldest that is still read. From 2 to 3: values may lie apart (kv-record.ts). From 3 to 4: the state's head names a leader
+ * (state-records.ts). So nothing on disk has to change.
+ */
 export const OLDEST_FORMAT = 2;
 
 export interface DirectoryIdentity extends Identity {

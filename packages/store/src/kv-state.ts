@@ -11,6 +11,7 @@ import type {
   Entry,
   GetRequest,
   HistoryPage,
+  LeaderBallot,
   LeaseId,
   LeasesPage,
   LeasesRequest,
@@ -20,7 +21,7 @@ import type {
   ScanRequest,
 } from '@kvd/protocol';
 import type { Done, HistoryQuery, SnapshotInstaller, SnapshotReader, StateMachine } from '@kvd/replica';
-import { type DecodedBatch, decodeSlot, rangesOf } from './batches.js';
+import { type DecodedBatch, decodeSlot, NO_BATCH, rangesOf } from './batches.js';
 import { keyText } from './bytes.js';
 import { compactPage } from './compactor.js';
 import { changesMax, loadRanges, NO_RANGES, type PreparedRanges } from './delete-ranges.js';
@@ -56,7 +57,6 @@ import type { Layer } from './write-back.js';
 const DISCARD_PAGE = 512;
 /** Operations of a flush that are made in one go: a fraction of a millisecond. */
 const FLUSH_PAGE = 256;
-const NO_BATCH: DecodedBatch = { clusterMs: 0, wallMs: 0, commands: [] };
 
 /** What a flush will write, as of a slot's end. */
 interface Frozen {
@@ -127,6 +127,10 @@ export class KvState implements StateMachine {
 
   get clusterMs(): ClusterMs {
     return this.model.clusterMs;
+  }
+
+  get leader(): LeaderBallot {
+    return this.model.leader;
   }
 
   get stateHash(): string {

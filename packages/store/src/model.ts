@@ -8,6 +8,8 @@ import {
   type ClusterMs,
   type Command,
   type CommandResult,
+  compareLeaders,
+  type LeaderBallot,
   type LeaseId,
   type Origin,
   type Revision,
@@ -16,7 +18,14 @@ import {
   TXN_KEPT_RESULT_BYTES_MAX,
   TXN_RESULT_BYTES_MAX,
 } from '@kvd/protocol';
-import { type Decoded, type DecodedBatch, errorResult, type PlainCommand, rangesIn } from './batches.js';
+import {
+  type Decoded,
+  type DecodedBatch,
+  errorResult,
+  NO_BATCH,
+  type PlainCommand,
+  rangesIn,
+} from './batches.js';
 import { keyText } from './bytes.js';
 import { addConfiguration, trimConfigurations } from './configurations.js';
 import type { Hash64 } from './content-hash.js';
@@ -65,6 +74,8 @@ export class StateModel {
   compactRevision: Revision;
   retention: Retention;
   configurations: readonly ConfigurationAt[];
+  /** The highest ballot of the batches applied. */
+  leader: LeaderBallot;
   readonly runningHash: Hash64;
 
   constructor(store: OrderedStore, loaded: LoadedState, options: KvStateOptions) {
@@ -80,6 +91,7 @@ export class StateModel {
     this.compactRevision = head.compactRevision;
     this.retention = head.retention;
     this.configurations = head.configurations;
+    this.leader = head.leader;
     this.runningHash = head.runningHash.clone();
   }
 
@@ -109,14 +121,17 @@ export class StateModel {
       compactRevision,
       retention,
       kept,
+      leader: this.leader,
     };
   }
 
   /** S6: the caller makes sure that slots come in order. `batch` is what the value holds, if it holds one. */
-  apply(slot: Slot, value: Value, batch: DecodedBatch, ranges: PreparedRanges): readonly CommandResult[] {
+  apply(slot: Slot, value: Value, decoded: DecodedBatch, ranges: PreparedRanges): readonly CommandResult[] {
     if (value.type === 'configuration') {
       this.configurations = addConfiguration(this.configurations, slot, value.configuration);
     }
+    const batch = this.isOvertaken(decoded.ballot) ? NO_BATCH : decoded;
+    if (batch.ballot.counter > 0) this.leader = batch.ballot;
     this.advanceClock(batch.clusterMs);
     const { wallMs } = batch;
     const results = batch.commands.map((command, index) => {
@@ -134,6 +149,17 @@ export class StateModel {
     this.configurations = trimConfigurations(this.configurations, slot);
     this.chain(slot);
     return results;
+  }
+
+  /**
+   * Rule: a batch of a lower ballot than one applied before does nothing: neither its commands nor its time count.
+   * Why: its leader was overtaken while it lay in the slot, accepted by too few; and the next leader had to propose what it found
+   *   there. By then its clients have sent their requests again, maybe long ago; what remembered them may be forgotten, and
+   *   leases have been granted since by a time that its own is far ahead of.
+   * Why safe: nobody was told of it. Its leader answers when it applies the slot, and then it does nothing there either.
+   */
+  private isOvertaken(ballot: LeaderBallot): boolean {
+    return ballot.counter > 0 && compareLeaders(ballot, this.leader) < 0;
   }
 
   /** Cluster time never goes back; what expires by it expires before the slot's commands. */

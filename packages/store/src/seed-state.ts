@@ -7,11 +7,13 @@
  * - The **revision** is stepped up, and everything below is compacted, for the old cluster may have gone on after the
  *   snapshot was taken: one of its later revisions must not be mistaken for one of ours. Whoever resumes with a revision
  *   of the old cluster gets KVD_COMPACTED, and never another history without a word.
+ * - The **leader** is nobody: the new cluster's ballots are not the old one's, and its batches must not count as overtaken.
  * - The **history** is left out: nothing of it could be read.
  * - Sessions, idempotency keys and leases stay, with the time that each has left: cluster time stands still from the
  *   snapshot until the new cluster has a leader.
  */
 import type { ConfigurationAt, Slot } from '@kvd/paxos';
+import { NO_LEADER } from '@kvd/protocol';
 import { BackupError } from './backup-errors.js';
 import { Hash64 } from './content-hash.js';
 import { damaged } from './errors.js';
@@ -66,11 +68,11 @@ export class SeededState {
   }
 }
 
-/** The head without its history: nothing below its own revision can be read. */
+/** The head without its history: nothing below its own revision can be read. And without a leader: a new cluster's begin anew. */
 export function withoutHistory(head: StateHead): StateHead {
   const { revision } = head;
   const kept = { compactedThrough: revision, records: 0, hash: new Hash64() };
-  return { ...head, compactRevision: revision, kept };
+  return { ...head, compactRevision: revision, kept, leader: NO_LEADER };
 }
 
 function seededHead(source: StateHead, { slot, configurations, revisionStep }: StateSeed): StateHead {

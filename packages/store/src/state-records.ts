@@ -24,8 +24,10 @@ import {
   type ClusterMs,
   DEFAULT_KEEP_MS,
   DEFAULT_KEEP_REVISIONS,
+  type LeaderBallot,
   MsgpackReader,
   MsgpackWriter,
+  NO_LEADER,
   type Revision,
   readConfigurations,
   writeConfigurations,
@@ -58,7 +60,9 @@ const GENERATION_BYTES = 4;
 export const PREFIX_BYTES = 1 + GENERATION_BYTES;
 export const GENERATION_MAX = 2 ** 32 - 1;
 const LANE_MAX = 2 ** 32 - 1;
+/** Without a leader, as in directories up to format 3, and with one. */
 const HEAD_FIELDS = 17;
+const HEAD_FIELDS_WITH_LEADER = 19;
 
 /** The state's head: everything that is one value. */
 export interface StateHead {
@@ -75,6 +79,8 @@ export interface StateHead {
   readonly compactRevision: Revision;
   readonly retention: Retention;
   readonly kept: KeptHistory;
+  /** The highest ballot of the batches applied. */
+  readonly leader: LeaderBallot;
 }
 
 /** How much history is to be kept; 0: no bound of that kind. */
@@ -107,6 +113,7 @@ export function emptyHead(generation: number): StateHead {
     compactRevision: 0,
     retention: { keepRevisions: DEFAULT_KEEP_REVISIONS, keepMs: DEFAULT_KEEP_MS },
     kept: { compactedThrough: 0, records: 0, hash: new Hash64() },
+    leader: NO_LEADER,
   };
 }
 
@@ -219,7 +226,8 @@ export function flushKey(flush: number): Buffer {
 const writer = new MsgpackWriter();
 
 export function writeHead(out: MsgpackWriter, head: StateHead): void {
-  out.array(HEAD_FIELDS);
+  const hasLeader = head.leader.counter > 0;
+  out.array(hasLeader ? HEAD_FIELDS_WITH_LEADER : HEAD_FIELDS);
   out.uint(head.generation);
   out.uint(head.appliedThrough);
   out.uint(head.revision);
@@ -237,10 +245,15 @@ export function writeHead(out: MsgpackWriter, head: StateHead): void {
   out.uint(head.kept.records);
   out.uint(head.kept.hash.a);
   out.uint(head.kept.hash.b);
+  if (!hasLeader) return;
+  out.uint(head.leader.counter);
+  out.uint(head.leader.replicaId);
 }
 
 export function readHead(reader: MsgpackReader): StateHead {
-  reader.expectArray(HEAD_FIELDS, 'state head');
+  const fields = reader.readArrayHeader(HEAD_FIELDS_WITH_LEADER, 'state head');
+  if (fields !== HEAD_FIELDS && fields !== HEAD_FIELDS_WITH_LEADER)
+    reader.refuse(`a state head of ${fields} fields`);
   const generation = reader.readUint('generation', GENERATION_MAX);
   const appliedThrough = reader.readUint('appliedThrough');
   const revision = reader.readUint('revision');
@@ -254,6 +267,8 @@ export function readHead(reader: MsgpackReader): StateHead {
   const retention = { keepRevisions, keepMs: reader.readUint('ms to keep') };
   const compactedThrough = reader.readUint('compacted through');
   const records = reader.readUint('history records');
+  const hash = readHash(reader);
+  const leader = fields === HEAD_FIELDS ? NO_LEADER : readLeader(reader);
   return {
     generation,
     appliedThrough,
@@ -265,8 +280,14 @@ export function readHead(reader: MsgpackReader): StateHead {
     configurations,
     compactRevision,
     retention,
-    kept: { compactedThrough, records, hash: readHash(reader) },
+    kept: { compactedThrough, records, hash },
+    leader,
   };
+}
+
+function readLeader(reader: MsgpackReader): LeaderBallot {
+  const counter = reader.readUint('counter of the leader');
+  return { counter, replicaId: reader.readUint('leader') };
 }
 
 function readHash(reader: MsgpackReader): Hash64 {

@@ -16,6 +16,7 @@ import {
   KvdError,
   type LeaseId,
   type LeasesPage,
+  NO_LEADER,
   type RevisionEvents,
   type ScanPage,
   type ScanRequest,
@@ -39,6 +40,7 @@ const NO_RESULT = errorResult('KVD_UNAVAILABLE', NO_STATE);
 export class WitnessState implements StateMachine {
   readonly revision = 0;
   readonly clusterMs = 0;
+  readonly leader = NO_LEADER;
   readonly stateHash = '';
   readonly dirtyKeys = 0;
   readonly dirtyBytes = 0;

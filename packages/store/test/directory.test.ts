@@ -165,19 +165,20 @@ test('a directory in use is refused', async (t) => {
   await (await openDirectory(path, REQUEST)).close();
 });
 
-test('a directory of the format before this one is taken over, and one before that is refused', async (t) => {
+test('a directory of the two formats before this one is taken over, and one before them is refused', async (t) => {
   const { path } = await used(t);
   const file = join(path, 'identity.json');
   const present = decodeIdentity(readFileSync(file, 'utf8'));
-  writeFileSync(file, encodeIdentity({ ...present, format: 2 }));
+  const older = { ...present, format: 2 };
+  writeFileSync(file, encodeIdentity(older));
   const directory = await openDirectory(path, REQUEST);
   t.strictSame(directory.setAside, [], 'nothing was lost');
   await directory.close();
-  t.equal(decodeIdentity(readFileSync(file, 'utf8')).format, 3);
+  t.equal(decodeIdentity(readFileSync(file, 'utf8')).format, 4);
   writeFileSync(file, encodeIdentity({ ...present, format: 1 }));
   const { kind, message } = await refused(openDirectory(path, REQUEST));
   t.equal(kind, 'newer-format');
-  t.match(message, /has format 1, this program knows formats 2 to 3/);
+  t.match(message, /has format 1, this program knows formats 2 to 4/);
 });
 
 test('the directory of another replica, another founding or a newer format is refused and left alone', async (t) => {
@@ -191,10 +192,10 @@ test('the directory of another replica, another founding or a newer format is re
   );
   t.equal(differs.kind, 'founding-differs');
   t.match(differs.message, /3=127\.0\.0\.1:3/);
-  writeFileSync(join(path, 'identity.json'), encodeIdentity({ ...decodeIdentity(before), format: 4 }));
+  writeFileSync(join(path, 'identity.json'), encodeIdentity({ ...decodeIdentity(before), format: 5 }));
   t.equal((await refused(openDirectory(path, REQUEST))).kind, 'newer-format');
   t.throws(
-    () => decodeIdentity(before.replace('"format":3', '"format":4')),
+    () => decodeIdentity(before.replace('"format":4', '"format":5')),
     /fails its checksum/,
     'a flipped bit',
   );

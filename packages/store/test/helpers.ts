@@ -83,7 +83,7 @@ export function keyed(key: string, command: Command): Command {
 
 export function batch(commands: readonly Command[], clusterMs = 0): Value {
   const encoded: Batch = {
-    tag: { proposer: 1, count: 1 },
+    ballot: { counter: 1, replicaId: 1 },
     clusterMs,
     wallMs: 0,
     commands: commands.map((command) => encodeCommand(command)),

@@ -3,12 +3,15 @@ import type { Configuration, Value } from '@kvd/paxos';
 import {
   type Command,
   type CommandResult,
+  encodeBatch,
   encodeCommand,
   IDEMPOTENCY_TTL_MS,
+  NO_LEADER,
   PAGE_BYTES_MAX,
   SESSION_IN_FLIGHT_MAX,
   SESSION_TTL_MS,
 } from '@kvd/protocol';
+import type { SnapshotReader } from '@kvd/replica';
 import { test, type Test } from 'tap';
 import { createMemoryState, KvState, MemoryContent, MemoryStore } from '../src/index.js';
 import { LevelStore } from '../src/level-store.js';
@@ -26,9 +29,11 @@ import {
   delRange,
   flush,
   IDENTITY,
+  install,
   keyed,
   put,
   randomFrom,
+  readSnapshot,
   run,
   scanAll,
   scanPage,
@@ -447,6 +452,53 @@ test('commands that cannot be read have error results and leave the rest alone',
     { type: 'error', code: 'KVD_BAD_REQUEST' },
     { type: 'put', revision: 1 },
   ]);
+});
+
+/** A batch of one put and a time, as the leader of this ballot proposes it. */
+function proposedBy(counter: number, replicaId: number, key: string, clusterMs: number): Value {
+  const commands = [encodeCommand(put(key, `${counter}.${replicaId}`))];
+  return {
+    type: 'batch',
+    bytes: encodeBatch({ ballot: { counter, replicaId }, clusterMs, wallMs: 0, commands }),
+  };
+}
+
+test('a batch of a leader that was overtaken does nothing, on whichever replica', async (t) => {
+  const state = createMemoryState();
+  t.strictSame(state.leader, NO_LEADER);
+  t.equal((await apply(state, proposedBy(5, 2, 'a', 100))).length, 1);
+  t.equal((await apply(state, proposedBy(5, 2, 'b', 200))).length, 1, 'its own later ones count');
+  t.equal((await apply(state, { type: 'noop' })).length, 0);
+  t.strictSame(state.leader, { counter: 5, replicaId: 2 });
+  const { revision, contentHash } = state;
+  t.strictSame(
+    await apply(state, proposedBy(5, 1, 'a', 10_000)),
+    [],
+    'the lower replica of the same counter',
+  );
+  t.strictSame(await apply(state, proposedBy(4, 3, 'a', 10_000)), [], 'the lower counter');
+  t.match(state, { revision, contentHash, clusterMs: 200, leader: { counter: 5, replicaId: 2 } });
+
+  await flush(state);
+  await call<void>((done) => state.reload(done));
+  t.strictSame(await apply(state, proposedBy(5, 1, 'a', 10_000)), [], 'after a start');
+  const reader = await call<SnapshotReader>((done) => state.openSnapshot(done));
+  const twin = createMemoryState();
+  await install(twin, await readSnapshot(reader), reader.slot);
+  t.strictSame(twin.leader, state.leader, 'and in a snapshot');
+  for (const each of [state, twin]) {
+    while (each.appliedThrough < 8) await apply(each, { type: 'noop' });
+    t.strictSame(await apply(each, proposedBy(4, 9, 'a', 10_000)), []);
+    t.equal((await apply(each, proposedBy(6, 1, 'a', 300))).length, 1, 'the next leader is heard');
+  }
+  t.equal(twin.stateHash, state.stateHash);
+});
+
+test('a batch that does not say whose it is counts, as all did', async (t) => {
+  const state = createMemoryState();
+  await apply(state, proposedBy(5, 2, 'a', 100));
+  t.equal((await apply(state, proposedBy(0, 0, 'b', 200))).length, 1);
+  t.match(state, { clusterMs: 200, leader: { counter: 5, replicaId: 2 } });
 });
 
 test('slots out of order are a bug', async (t) => {

@@ -106,6 +106,8 @@ test('sessions, idempotency keys and leases go on where they were; the past cann
   const root = scratch(t);
   const seeded = await seedDirectories(root, await requestOf(state));
   const copy = kept((await opened(t, root, 2)).state);
+  t.equal(state.leader.counter, 1);
+  t.equal(copy.leader.counter, 0, 'ballots begin anew, and none of the old cluster is above them');
   const retry = put('key 0', 'again', { session: 65_536, sequence: 60, lowestUnanswered: 1 });
   t.same(await run(copy, [retry]), [{ type: 'put', revision: 60 }]);
   t.same(await run(copy, [keyed('order', put('ordered', 'yes'))]), [{ type: 'put', revision: 61 }]);

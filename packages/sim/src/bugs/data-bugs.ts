@@ -59,6 +59,17 @@ function inModel(name: string, title: string, patch: (patches: Patches, prototyp
   };
 }
 
+const overtakenBatchCounts: Bug = {
+  ...inModel(
+    'overtaken-batch-counts',
+    'a batch of a leader that was overtaken is carried out when it is chosen after all',
+    (patches, prototype) => {
+      patches.method<ModelInside, unknown[], boolean>(prototype, 'isOvertaken', () => () => false);
+    },
+  ),
+  scenario: 'two-leaders',
+};
+
 const wallClockLeases: Bug = {
   name: 'wall-clock-leases',
   title: "leases end by the leader's wall clock",
@@ -256,6 +267,7 @@ function forgetHistory(wrapped: WrappedState, state: KvState, installed: () => n
 }
 
 export const DATA_BUGS: readonly Bug[] = [
+  overtakenBatchCounts,
   wallClockLeases,
   expireUnseen,
   watchChangeover,

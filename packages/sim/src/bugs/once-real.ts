@@ -3,7 +3,7 @@
  * seeds draw other plans since the simulator has grown, so the list of regressions runs the bug, not the old seed.
  */
 import type { ReplicaId, Slot } from '@kvd/paxos';
-import type { PeerMessage } from '@kvd/protocol';
+import type { LeaderBallot, PeerMessage } from '@kvd/protocol';
 import type { Replica } from '@kvd/replica';
 import type { Bug } from './bug.js';
 
@@ -209,12 +209,12 @@ const keptClock: Bug = {
   plant: (patches) => ({
     replica: (replica) => {
       const { clock } = replica as unknown as { readonly clock: object };
-      patches.method<{ nowMs: number }, [number], void>(
+      patches.method<{ nowMs: number }, [LeaderBallot, number], void>(
         clock,
         'lead',
         (original) =>
-          function (stateMs) {
-            original.call(this, Math.max(this.nowMs, stateMs));
+          function (ballot, stateMs) {
+            original.call(this, ballot, Math.max(this.nowMs, stateMs));
           },
       );
     },

@@ -5,7 +5,16 @@
  */
 import type { Identity, Slot, Value } from '@kvd/paxos';
 import type { CommandResult, StateMachineView } from './views.js';
-import { type Batch, decodeBatch, encodeResult, peekCommand } from '@kvd/protocol';
+import {
+  type Batch,
+  type ClusterMs,
+  compareLeaders,
+  decodeBatch,
+  encodeResult,
+  type LeaderBallot,
+  NO_LEADER,
+  peekCommand,
+} from '@kvd/protocol';
 import type { Reference } from '../reference/reference.js';
 import { crc32 } from 'node:zlib';
 import { safety } from '../violation.js';
@@ -29,6 +38,11 @@ export class States {
   private readonly given = new Map<number, Set<string>>();
   private readonly slots = new Map<Slot, AppliedSlot>();
   private readonly bySession = new Map<string, FirstResult>();
+  /** The highest ballot of the batches applied. */
+  private leader: LeaderBallot = NO_LEADER;
+  private clusterMs: ClusterMs = 0;
+  /** Batches that did nothing, for they were overtaken. */
+  overtaken = 0;
 
   constructor(
     private readonly nowMs: () => number,
@@ -88,6 +102,7 @@ export class States {
     state: StateMachineView,
   ): void {
     const batch = decodeBatch(bytes);
+    if (this.isOvertaken(slot, batch, results, state)) return;
     const { commands } = batch;
     if (results.length !== commands.length)
       throw safety('S6', `slot ${slot} holds ${commands.length} commands and gave ${results.length} results`);
@@ -105,6 +120,28 @@ export class States {
       else given.add(showResult(result));
     }
     if (this.reference !== null) judgeModel(this.reference, slot, batch, results, state);
+  }
+
+  /** What a leader proposed that was overtaken before does nothing: slots come in order, each is asked about once. */
+  private isOvertaken(
+    slot: Slot,
+    { ballot }: Batch,
+    results: readonly CommandResult[],
+    { clusterMs }: StateMachineView,
+  ): boolean {
+    const before = this.clusterMs;
+    this.clusterMs = clusterMs;
+    if (compareLeaders(ballot, this.leader) >= 0) {
+      this.leader = ballot;
+      return false;
+    }
+    this.overtaken += 1;
+    if (results.length === 0 && clusterMs === before) return true;
+    const { counter, replicaId } = ballot;
+    throw safety(
+      'overtaken',
+      `slot ${slot} is of ballot ${counter}.${replicaId}, which was overtaken, and counts`,
+    );
   }
 
   /** S8: a sequence of a session has one effect and one result, however often it is in the log. */
