@@ -388,6 +388,61 @@ t.test('a lock whose key somebody deletes is lost, and its fence holds', async (
   t.match(lock.signal, { aborted: true, reason: { code: 'KVD_LOCK_LOST' } });
 });
 
+t.test('a lock that could not be released is not free, and may be released again', async (t) => {
+  const lock = await kv.lock.acquire('twice', { ttlMs: 60_000 });
+  t.match(await failure(lock.release({ signal: AbortSignal.abort() })), {
+    code: 'KVD_CLOSED',
+    outcome: 'not-done',
+  });
+  t.equal((await failure(kv.lock.acquire('twice', { tryOnce: true }))).code, 'KVD_CONDITION_FALSE');
+  t.equal((await failure(lock.put('twice/x', '1'))).code, 'KVD_LOCK_LOST', 'its holder gave it up');
+  await lock.release();
+  await (await kv.lock.acquire('twice', { tryOnce: true })).release();
+});
+
+t.test('a lease whose revocation was refused goes on, and is kept alive', async (t) => {
+  const lease = await kv.lease.grant({ ttlMs: 1_500, keepAlive: true });
+  t.equal((await failure(lease.revoke({ reason: 'x'.repeat(5_000) }))).code, 'KVD_BAD_REQUEST');
+  let last = Number.POSITIVE_INFINITY;
+  let keptAlive = 0;
+  await cluster.waitFor('keep-alives', async () => {
+    // The cluster's time moves with what is written.
+    await kv.put('time', 'goes by');
+    const left = (await kv.lease.show(lease.id))?.remainingMs;
+    if (left === undefined) throw new Error('it ended');
+    if (left > last) keptAlive += 1;
+    last = left;
+    return keptAlive === 3 ? true : undefined;
+  });
+  await lease.revoke();
+  t.equal(await kv.lease.show(lease.id), undefined);
+  t.notOk(lease.signal.aborted, 'it was not lost');
+});
+
+t.test('who gives up while the lease is granted leaves nothing behind', async (t) => {
+  const count = async (): Promise<number> => {
+    let leases = 0;
+    for await (const _ of kv.lease.list()) leases += 1;
+    return leases;
+  };
+  const before = await count();
+  const given = Array.from({ length: 20 }, (_, i) => {
+    const abort = new AbortController();
+    setTimeout(() => abort.abort(), i / 4);
+    return failure(kv.lock.acquire('given-up', { signal: abort.signal, ttlMs: 60_000 }));
+  });
+  for (const { code } of await Promise.all(given)) t.equal(code, 'KVD_CLOSED');
+  await cluster.waitFor('no lease', async () => ((await count()) === before ? true : undefined));
+});
+
+t.test('who leaves an election while nobody leads need not wait for a leader', async (t) => {
+  const leaders = kv.election('nobody').observe();
+  t.same(await leaders.next(), { done: false, value: undefined });
+  const waiting = leaders.next();
+  await leaders.return?.();
+  t.match(await waiting, { done: true });
+});
+
 t.test('an election shows its leaders to everybody', async (t) => {
   const election = kv.election('boss');
   const seen: (string | undefined)[] = [];

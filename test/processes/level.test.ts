@@ -174,6 +174,27 @@ t.test('the limits of keys and values', async (t) => {
   t.same(await db.keys().all(), ['']);
 });
 
+t.test('getMany() and hasMany() take more keys than a client takes at once', async (t) => {
+  const db = database(t, { prefix: 'many/', timeoutMs: 20_000 });
+  await db.put('there', '1');
+  const keys = Array.from({ length: 90_000 }, (_, i) => (i === 80_000 ? 'there' : `absent ${i}`));
+  const values = await db.getMany(keys);
+  t.equal(values.length, keys.length);
+  t.same(
+    values.flatMap((value, i) => (value === undefined ? [] : [[i, value]])),
+    [[80_000, '1']],
+  );
+  t.equal((await db.hasMany(keys)).indexOf(true), 80_000);
+});
+
+t.test(
+  'a prefix that is no text and no bytes is refused, for without one the database is the cluster',
+  async (t) => {
+    for (const prefix of [5, {}, true, new ArrayBuffer(2)])
+      t.throws(() => new KvdLevel({ endpoints: cluster.endpoints, prefix: prefix as string }), TypeError);
+  },
+);
+
 t.test('clear() empties what is more than one command may delete', async (t) => {
   const db = database(t, { prefix: 'large/', timeoutMs: 20_000 });
   const count = RANGE_KEYS_MAX + 1;

@@ -3,7 +3,7 @@
  */
 
 import { isUint8Array } from 'node:util/types';
-import { checkKey, KvdError, prefixEnd } from '@kvd/protocol';
+import { checkKey, KEY_BYTES_MAX, KvdError, prefixEnd, RANGE_END_BYTES_MAX } from '@kvd/protocol';
 
 /** A key or a value: text, taken as UTF-8, or bytes. */
 export type Bytes = string | Uint8Array;
@@ -28,14 +28,23 @@ export interface KeyRange {
   readonly to: Uint8Array;
 }
 
-/** The keys that satisfy all of prefix, from and to that are given. */
+/** The keys that satisfy all of prefix, from and to that are given. @throws KvdError KVD_BAD_REQUEST, KVD_TOO_LARGE */
 export function toRange(given: { prefix?: Bytes; from?: Bytes; to?: Bytes }): KeyRange {
   // Copied: a range is used again for every page and every re-send, and its owner may reuse its arrays.
   const prefix = copyBytes(toBytes(given.prefix ?? ''));
   const end = prefixEnd(prefix);
   const from = copyBytes(toBytes(given.from ?? ''));
   const to = copyBytes(toBytes(given.to ?? ''));
+  // No longer than a replica takes: it would close the connection.
+  checkBound('prefix', prefix, KEY_BYTES_MAX);
+  checkBound('from', from, KEY_BYTES_MAX);
+  checkBound('to', to, RANGE_END_BYTES_MAX);
   return { from: Buffer.compare(from, prefix) > 0 ? from : prefix, to: lowerBound(end, to) };
+}
+
+function checkBound(name: string, { length }: Uint8Array, max: number): void {
+  if (length > max)
+    throw new KvdError('KVD_TOO_LARGE', `${name}: ${length} bytes, at most ${max} are possible`);
 }
 
 /** As toRange, or the one key that is given. @throws KvdError KVD_BAD_REQUEST: neither, or both */

@@ -5,7 +5,15 @@
  *
  * One timer for all operations. It never answers "not done" for what may have been done (operation.ts).
  */
-import { ERRORS, type ErrorCode, KvdError, type Outcome, type Response, type SessionId } from '@kvd/protocol';
+import {
+  encodeCommand,
+  ERRORS,
+  type ErrorCode,
+  KvdError,
+  type Outcome,
+  type Response,
+  type SessionId,
+} from '@kvd/protocol';
 import { Backlog, type BacklogBounds } from './backlog.js';
 import { Connector, type ConnectorOptions } from './connector.js';
 import type { Link } from './link.js';
@@ -107,8 +115,8 @@ export class Dispatcher {
         }
       };
       const operation = this.operation(task, timeoutMs, onAnswer, reject);
-      if (signal !== undefined) this.abortOn(operation, signal);
       this.enqueue(operation);
+      if (signal !== undefined && !operation.settled) this.abortOn(operation, signal);
     });
   }
 
@@ -282,14 +290,42 @@ export class Dispatcher {
   }
 
   private onRefusal(operation: Operation, link: Link, error: KvdError): void {
+    if (operation.asked) return;
     if (error.outcome === 'unknown') operation.uncertain = true;
     operation.lastError = error;
     if (error.code === 'KVD_SESSION_EXPIRED') this.session.expired(sessionOf(operation));
     if (!this.leaveLink(link, error.code)) this.connector.useful(link);
     if (!ERRORS[error.code].retry) {
+      if (operation.canBeAskedAbout(error)) return this.askAbout(operation, error);
       this.finish(operation, () => operation.fail(operation.verdict(error)));
       this.pump();
     } else if (operation.outstanding === 0) this.retryLater(operation, error);
+  }
+
+  /**
+   * It is refused, but an attempt before may have been carried out, or be yet. The cluster can say which, and that it will not
+   * be any more: so a refusal is certain where it can be.
+   */
+  private askAbout(operation: Operation, refusal: KvdError): void {
+    const { session, sequence } = operation;
+    const end = (settle: () => void): void => {
+      this.finish(operation, settle);
+      this.pump();
+    };
+    const unknown = (): void => end(() => operation.fail(operation.verdict(refusal)));
+    const onAnswer = (response: Response): void => {
+      const outcome =
+        response.type === 'result' && response.result.type === 'outcome' ? response.result.outcome : null;
+      if (outcome?.status === 'never') end(() => operation.fail(refusal));
+      else if (outcome?.status === 'applied')
+        end(() => operation.succeed({ type: 'result', result: outcome.result }));
+      else unknown();
+    };
+    operation.asked = true;
+    // It is not sent again meanwhile.
+    operation.retryAtMs = Number.POSITIVE_INFINITY;
+    const command = encodeCommand({ type: 'outcome', session, sequence });
+    this.control({ type: 'repeatable', command }, operation.deadlineMs - this.now(), onAnswer, unknown);
   }
 
   /** Is it an answer of a replica that cannot help just now? Then go on at another. */

@@ -58,7 +58,7 @@ export class Election {
     private readonly parts: Parts,
     readonly name: string,
   ) {
-    if (name === '') throw bad('an election needs a name');
+    if (typeof name !== 'string' || name === '') throw bad('an election needs a name');
     this.prefix = `kvd/election/${name}/`;
   }
 
@@ -80,16 +80,41 @@ export class Election {
    * The leader now and after every change of leader or value, undefined while there is none. What changes faster than it
    * is read is not left out. Ends with KVD_CLOSED when the signal fires.
    */
-  async *observe(options: OperationOptions = {}): AsyncGenerator<Leader | undefined, void, void> {
+  observe(options: OperationOptions = {}): AsyncIterableIterator<Leader | undefined> {
+    // Who leaves the loop may do so while the next leader is waited for.
+    const left = new AbortController();
+    const signal =
+      options.signal === undefined ? left.signal : AbortSignal.any([options.signal, left.signal]);
+    const leaders = this.follow({ ...options, signal }, left.signal);
+    return {
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+      next: () => leaders.next(),
+      return: async () => {
+        left.abort();
+        await leaders.return();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  private async *follow(
+    options: OperationOptions & { readonly signal: AbortSignal },
+    left: AbortSignal,
+  ): AsyncGenerator<Leader | undefined, void, void> {
     const { signal } = options;
     let shown: Candidate | undefined | null = null;
     for (;;) {
-      const { entries, revision } = await this.candidates(options);
+      const { entries, revision } = await this.candidates(options).catch((error: unknown) => {
+        if (left.aborted) return NOBODY;
+        throw error;
+      });
+      if (left.aborted) return;
       const known = new Map(entries.map((entry) => [entry.key, candidateOf(entry.key, entry)]));
       const first = firstOf(known, this.prefix);
       if (shown === null || !isSame(shown, first)) yield toLeader((shown = first));
-      const range = { prefix: this.prefix, fromRevision: revision + 1 };
-      const watch = this.parts.watch(signal === undefined ? range : { ...range, signal });
+      const watch = this.parts.watch({ prefix: this.prefix, fromRevision: revision + 1, signal });
       try {
         for await (const { events, more } of watch.batches()) {
           for (const [at, event] of events.entries()) {
@@ -105,6 +130,7 @@ export class Election {
         }
         return;
       } catch (error) {
+        if (left.aborted) return;
         // What happened is forgotten, what is now can be read.
         if (!(error instanceof KvdError && error.code === 'KVD_COMPACTED')) throw error;
       }
@@ -122,6 +148,8 @@ export class Election {
     return found;
   }
 }
+
+const NOBODY: { readonly entries: Entry[]; readonly revision: number } = { entries: [], revision: 0 };
 
 interface Candidate {
   readonly key: string;

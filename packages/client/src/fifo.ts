@@ -3,7 +3,7 @@
 const COMPACT_AT = 1024;
 
 export class Fifo<T> {
-  private items: T[] = [];
+  private items: (T | undefined)[] = [];
   private head = 0;
 
   get length(): number {
@@ -21,6 +21,8 @@ export class Fifo<T> {
   shift(): T | undefined {
     if (this.head === this.items.length) return undefined;
     const item = this.items[this.head];
+    // Not kept until the front is dropped: it may be large.
+    this.items[this.head] = undefined;
     this.head++;
     if (this.head === this.items.length) {
       this.items = [];
@@ -34,7 +36,7 @@ export class Fifo<T> {
 
   /** Keep only what `keep` says yes to, in order. */
   filter(keep: (item: T) => boolean): void {
-    this.items = this.items.slice(this.head).filter(keep);
+    this.items = [...this].filter(keep);
     this.head = 0;
   }
 

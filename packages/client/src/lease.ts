@@ -71,12 +71,26 @@ export class Lease {
   }
 
   /**
-   * End it and delete its keys, as one revision.
+   * End it and delete its keys, as one revision. Where that fails and nothing was done it goes on as before; where it may have
+   * been done, it is not kept alive any more.
    * @throws KvdError KVD_LEASE_NOT_FOUND: it is over
    */
   async revoke(options?: MutationOptions): Promise<DeleteResult> {
-    this.end();
-    return this.leases.revoke(this.id, options);
+    const { isKept } = this;
+    this.stopKeepAlive();
+    try {
+      const result = await this.leases.revoke(this.id, options);
+      this.end();
+      return result;
+    } catch (error) {
+      const { code = '', outcome = 'unknown' } = error instanceof KvdError ? error : {};
+      if (code === 'KVD_LEASE_NOT_FOUND') this.end();
+      else if (isKept && outcome === 'not-done' && !this.isOver) {
+        this.isKept = true;
+        this.scheduleKeepAlive(this.leases.now());
+      }
+      throw error;
+    }
   }
 
   /** No longer keep it alive in the background: it ends when its time is over. */

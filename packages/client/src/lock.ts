@@ -42,7 +42,7 @@ export class Locks {
    *   KVD_CLOSED: the signal fired; KVD_LOCK_LOST: the place in the queue was lost, as after a long pause of this process
    */
   async acquire(name: string, options: LockOptions = {}): Promise<Lock> {
-    if (name === '') throw bad('a lock needs a name');
+    if (typeof name !== 'string' || name === '') throw bad('a lock needs a name');
     const { value = '', ...rest } = options;
     const ownership = await contend(this.parts, `kvd/lock/${name}/`, `lock '${name}'`, value, rest);
     return new Lock(name, this.parts.writes, ownership);

@@ -82,6 +82,8 @@ export class Operation {
   readonly bytes: number;
   /** Does it have a number in the session, because it must not happen twice? */
   readonly isMutation: boolean;
+  /** The cluster is being asked what became of it. */
+  asked = false;
   /** It ended and nobody knows how: its number is kept, so that the cluster can be asked. */
   unresolved = false;
   private command: Uint8Array | null = null;
@@ -154,6 +156,7 @@ export class Operation {
   succeed(response: Response): void {
     if (this.settled) return;
     this.settled = true;
+    this.drop();
     this.onAnswer(response);
   }
 
@@ -163,11 +166,15 @@ export class Operation {
     if (error.outcome === 'unknown' && this.sequence > 0) {
       error.operationId = `${this.session}.${this.sequence}`;
       this.unresolved = true;
-      // It is kept for its number only.
-      this.task = NOTHING;
-      this.command = null;
     }
+    this.drop();
     this.onError(error);
+  }
+
+  /** It may be kept for a while yet, for its number only. */
+  private drop(): void {
+    this.task = NOTHING;
+    this.command = null;
   }
 
   /** May it have been carried out, or be yet? Asked when no answer that says otherwise is in. */
@@ -186,6 +193,12 @@ export class Operation {
       new KvdError(code, `an earlier attempt may have been carried out; ${error.message}`, 'unknown'),
       error,
     );
+  }
+
+  /** Is it open what became of it, after this refusal, and can the cluster tell? */
+  canBeAskedAbout(refusal: KvdError): boolean {
+    if (this.sequence === 0 || refusal.code === 'KVD_SESSION_EXPIRED') return false;
+    return this.verdict(refusal) !== refusal;
   }
 
   /** The error to end with when its time is over. */

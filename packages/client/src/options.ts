@@ -2,6 +2,7 @@
 import {
   type Consistency,
   KvdError,
+  CLIENT_NAME_BYTES_MAX,
   PRINCIPAL_BYTES_MAX,
   REASON_BYTES_MAX,
   TIMEOUT_MS_MAX,
@@ -141,7 +142,7 @@ export function toSettings(options: ConnectOptions): Settings {
     timeoutMs,
     connectTimeoutMs: checkTimeout('connectTimeoutMs', options.connectTimeoutMs ?? timeoutMs),
     consistency: checkConsistency(options.consistency ?? 'linearizable'),
-    name: options.name ?? 'kvd-client',
+    name: checkText('name', options.name ?? 'kvd-client', CLIENT_NAME_BYTES_MAX),
     principal: checkText('principal', options.principal ?? '', PRINCIPAL_BYTES_MAX),
     inFlightMax: checkCount('inFlightMax', options.inFlightMax ?? 16_384),
     inFlightBytesMax: checkCount('inFlightBytesMax', options.inFlightBytesMax ?? 32 * 1024 * 1024),

@@ -41,6 +41,8 @@ export interface ContendOptions extends OperationOptions {
 const DEFAULT_TTL_MS = 10_000;
 /** How long giving up waits for its lease to be revoked. */
 const GOODBYE_MS = 2_000;
+/** Of what an owner says of itself. */
+const OWNER_BYTES_MAX = 32 * 1024;
 const LEASE_DIGITS = 16;
 const LEASE_NAME = /^[0-9a-f]{16}$/;
 
@@ -53,6 +55,8 @@ export async function contend(
   options: ContendOptions,
 ): Promise<Ownership> {
   const { ttlMs = DEFAULT_TTL_MS, timeoutMs, signal, ...rest } = options;
+  // Whoever is refused gets it with the refusal (fenced.ts), which is a result that is kept.
+  if (toBytes(value).length > OWNER_BYTES_MAX) throw tooLarge(what, toBytes(value).length);
   const givenUp = new AbortController();
   const giveUp = (error: KvdError) => givenUp.abort(error);
   const onAbort = () => giveUp(withCause(new KvdError('KVD_CLOSED', `${what}: aborted`), signal?.reason));
@@ -63,9 +67,15 @@ export async function contend(
   const timer = timeoutMs === undefined ? null : setTimeout(late, timeoutMs);
   signal?.addEventListener('abort', onAbort, { once: true });
   try {
-    const lease = await parts.leases.grant({ ttlMs, keepAlive: true, signal: givenUp.signal });
-    const onLost = () =>
-      giveUp(withCause(new KvdError('KVD_LOCK_LOST', `${what}: the lease is lost`), lease.signal.reason));
+    const lease = await grantUnless(parts.leases, ttlMs, givenUp.signal);
+    const onLost = () => {
+      const { reason } = lease.signal;
+      giveUp(
+        isClosed(reason)
+          ? reason
+          : withCause(new KvdError('KVD_LOCK_LOST', `${what}: the lease is lost`), reason),
+      );
+    };
     lease.signal.addEventListener('abort', onLost, { once: true });
     try {
       const contender = new Contender(parts, prefix, what, lease, givenUp.signal);
@@ -83,6 +93,26 @@ export async function contend(
     if (timer !== null) clearTimeout(timer);
     signal?.removeEventListener('abort', onAbort);
   }
+}
+
+/** Waits for the grant even when it is given up meanwhile, and then revokes it: nothing is left behind. */
+async function grantUnless(leases: Leases, ttlMs: number, givenUp: AbortSignal): Promise<Lease> {
+  const grant = leases.grant({ ttlMs, keepAlive: true });
+  const onGivenUp = new Promise<never>((_, reject) => {
+    givenUp.addEventListener('abort', () => reject(givenUp.reason as Error), { once: true });
+  });
+  try {
+    return await Promise.race([grant, onGivenUp]);
+  } catch (error) {
+    if (givenUp.aborted)
+      void grant.then((lease) => lease.revoke({ timeoutMs: GOODBYE_MS })).catch(() => undefined);
+    throw error;
+  }
+}
+
+function tooLarge(what: string, bytes: number): KvdError {
+  const message = `${what}: a value of ${bytes} bytes, at most ${OWNER_BYTES_MAX} are possible`;
+  return new KvdError('KVD_TOO_LARGE', message);
 }
 
 /** The key of a contender. */
@@ -180,6 +210,8 @@ export class Ownership {
   private readonly lost = new AbortController();
   private watch: Watch | null = null;
   private isOver = false;
+  /** Given up, and the cluster does not know yet. */
+  private isLeaving = false;
   private readonly onLeaseLost = (): void => this.lose('its lease is lost', this.lease.signal.reason);
 
   constructor(
@@ -221,16 +253,19 @@ export class Ownership {
     return this.refusal();
   }
 
-  /** Give it up: the next in line gets it. */
+  /** Give it up: the next in line gets it. Where that fails it may be called again, and the lease ends by itself. */
   async release(options: MutationOptions | undefined): Promise<void> {
-    if (this.isOver) return;
+    if (this.isOver && !this.isLeaving) return;
+    this.isLeaving = true;
     this.end();
+    this.lease.stopKeepAlive();
     try {
       await this.lease.revoke(options);
     } catch (error) {
       // It had ended already, which is what was wanted.
       if (!(error instanceof KvdError && error.code === 'KVD_LEASE_NOT_FOUND')) throw error;
     }
+    this.isLeaving = false;
   }
 
   private refusal(): KvdError {
@@ -279,6 +314,6 @@ export class Ownership {
   }
 }
 
-function isClosed(cause: unknown): boolean {
+function isClosed(cause: unknown): cause is KvdError {
   return cause instanceof KvdError && cause.code === 'KVD_CLOSED';
 }

@@ -1,5 +1,6 @@
 /** Reads: one key, ranges page by page at one revision, the history. */
 import {
+  checkKey,
   type HistoryPage,
   type HistoryPosition,
   KvdError,
@@ -66,7 +67,9 @@ export class Reads {
   get(key: Bytes, options: GetOptions | undefined): Promise<Entry | undefined> {
     const consistency = this.caller.consistency(options);
     const revision = checkRevision('revision', options?.revision);
-    return this.caller.read({ type: 'get', consistency, key: ownedBytes(key), revision }, asEntry, options);
+    const task = { type: 'get', consistency, key: ownedBytes(key), revision } as const;
+    checkKey(task.key);
+    return this.caller.read(task, asEntry, options);
   }
 
   /** An entry, and the revision that it was read at. */

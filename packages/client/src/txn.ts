@@ -3,7 +3,7 @@
  * compares and operations mean is in @kvd/protocol, commands.ts.
  */
 import type { Compare, Comparison, TxnCommand, TxnOperation, TxnOperationResult } from '@kvd/protocol';
-import { type Bytes, ownedBytes, type KeyRange, toRange } from './bytes.js';
+import { type Bytes, type KeyRange, ownedBytes, toBytes, toRange } from './bytes.js';
 import { Entry } from './entry.js';
 import { bad, checkLease, type MutationOptions, type RangeOptions } from './options.js';
 
@@ -22,25 +22,25 @@ export const compare = {
   value: (key: Bytes, comparison: Comparison, value: Bytes): Compare => ({
     key: ownedBytes(key),
     target: 'value',
-    comparison,
+    comparison: checkComparison(comparison),
     value: ownedBytes(value),
   }),
   version: (key: Bytes, comparison: Comparison, number: number): Compare => ({
     key: ownedBytes(key),
     target: 'version',
-    comparison,
+    comparison: checkComparison(comparison),
     number,
   }),
   createRevision: (key: Bytes, comparison: Comparison, number: number): Compare => ({
     key: ownedBytes(key),
     target: 'create-revision',
-    comparison,
+    comparison: checkComparison(comparison),
     number,
   }),
   modRevision: (key: Bytes, comparison: Comparison, number: number): Compare => ({
     key: ownedBytes(key),
     target: 'mod-revision',
-    comparison,
+    comparison: checkComparison(comparison),
     number,
   }),
   lease: (key: Bytes, comparison: Comparison, lease: number): Compare => ({
@@ -50,6 +50,13 @@ export const compare = {
     number: lease,
   }),
 } as const;
+
+const COMPARISONS: readonly Comparison[] = ['=', '!=', '<', '>'];
+
+function checkComparison(comparison: Comparison): Comparison {
+  if (COMPARISONS.includes(comparison)) return comparison;
+  throw bad(`'${String(comparison)}' is no comparison: ${COMPARISONS.join(', ')}`);
+}
 
 type Operation<T extends TxnOperation['type']> = Extract<TxnOperation, { type: T }>;
 
@@ -76,7 +83,7 @@ export const op = {
   }),
   deletePrefix: (prefix: Bytes): Operation<'delete-range'> => ({
     type: 'delete-range',
-    ...toRange({ prefix }),
+    ...toRange({ prefix: toBytes(prefix) }),
   }),
   get: (key: Bytes): Operation<'get'> => ({ type: 'get', key: ownedBytes(key) }),
 } as const;
@@ -213,7 +220,13 @@ export function toDelta(delta: number | bigint): bigint {
 
 /** The range of a deletion, which nobody should get wrong by leaving something out. */
 export function toDeleteRange(range: RangeOptions): KeyRange {
-  if (range.prefix === undefined && range.from === undefined && range.to === undefined)
-    throw bad("deleteRange needs prefix, from or to; { prefix: '' } means every key");
+  const { prefix, from, to } = range;
+  if (prefix === undefined && from === undefined && to === undefined) throw bad(NO_RANGE);
+  for (const [name, bound] of Object.entries({ prefix, from, to }))
+    if (bound === null) throw bad(`${name}: null is no bound; ${NO_RANGE}`);
+  // As an upper bound it would be none at all.
+  if (to?.length === 0) throw bad("to: '' is before every key; leave it out for no upper bound");
   return toRange(range);
 }
+
+const NO_RANGE = "deleteRange needs prefix, from or to; { prefix: '' } means every key";

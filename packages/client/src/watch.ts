@@ -6,6 +6,7 @@ import { KvdError } from '@kvd/protocol';
 import { Fifo } from './fifo.js';
 import type { Portion } from './watch-position.js';
 import { WatchEvent } from './watch-event.js';
+import { WatchReader } from './watch-reader.js';
 
 /** Events that a replica told at once: whole revisions, but where `more` says otherwise. */
 export interface WatchBatch {
@@ -59,7 +60,7 @@ export class Watch implements AsyncIterable<WatchEvent> {
   private bytes = 0;
   private isOver = false;
   private error: KvdError | null = null;
-  private wake: (() => void) | null = null;
+  private readonly readers = new Set<WatchReader<unknown>>();
   private settleStarted: { resolve(revision: number): void; reject(error: KvdError): void } | null = null;
 
   /** @internal */
@@ -75,26 +76,23 @@ export class Watch implements AsyncIterable<WatchEvent> {
   }
 
   /** Event by event. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<WatchEvent, void, void> {
-    for await (const batch of this.batches()) yield* batch.events;
+  [Symbol.asyncIterator](): AsyncIterableIterator<WatchEvent> {
+    let rest: readonly WatchEvent[] = [];
+    let at = 0;
+    return this.reader(() => {
+      while (at === rest.length) {
+        const batch = this.takeBatch();
+        if (batch === undefined) return undefined;
+        rest = batch.events;
+        at = 0;
+      }
+      return rest[at++];
+    });
   }
 
   /** As they come, with the revision of the batch before. */
-  async *batches(): AsyncGenerator<WatchBatch, void, void> {
-    try {
-      for (;;) {
-        const batch = this.takeBatch();
-        if (batch !== undefined) yield batch;
-        else if (this.isOver) break;
-        else
-          await new Promise<void>((resolve) => {
-            this.wake = resolve;
-          });
-      }
-    } finally {
-      this.close();
-    }
-    if (this.error !== null) throw this.error;
+  batches(): AsyncIterableIterator<WatchBatch> {
+    return this.reader(() => this.takeBatch());
   }
 
   /** End it: iterating ends after what waits was read. */
@@ -121,7 +119,7 @@ export class Watch implements AsyncIterable<WatchEvent> {
     this.waiting.push({ batch, bytes });
     this.events += batch.events.length;
     this.bytes += bytes;
-    this.wakeUp();
+    this.serve();
   }
 
   /** @internal `error` null: by its user's wish. */
@@ -131,7 +129,7 @@ export class Watch implements AsyncIterable<WatchEvent> {
     this.error = error;
     this.settleStarted?.reject(error ?? new KvdError('KVD_CLOSED', 'the watch was closed before it began'));
     this.settleStarted = null;
-    this.wakeUp();
+    this.serve();
     this.feed.closed();
   }
 
@@ -144,9 +142,21 @@ export class Watch implements AsyncIterable<WatchEvent> {
     return next.batch;
   }
 
-  private wakeUp(): void {
-    this.wake?.();
-    this.wake = null;
+  private reader<T>(take: () => T | undefined): WatchReader<T> {
+    const reader: WatchReader<T> = new WatchReader({
+      take,
+      over: () => (this.isOver ? { error: this.error } : null),
+      left: () => {
+        this.readers.delete(reader);
+        this.close();
+      },
+    });
+    this.readers.add(reader);
+    return reader;
+  }
+
+  private serve(): void {
+    for (const reader of this.readers) reader.serve();
   }
 }
 

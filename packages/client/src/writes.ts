@@ -64,7 +64,7 @@ export class Writes {
       // Revision 0 is that of a key that is absent: then nothing is deleted.
       return { revision, deleted: result?.type === 'deleted' ? result.deleted : 0 };
     }
-    if (isPrefix) return this.deleteRange({ prefix: key.prefix }, options);
+    if (isPrefix) return this.deleteRange({ prefix: toBytes(key.prefix) }, options);
     const task = { type: 'delete', key: toBytes(key), note: noteOf(options) } as const;
     checkKey(task.key);
     return this.caller.submit(task, asDeleted, options);
@@ -95,6 +95,7 @@ export class Writes {
 
   private async conditionalPut(key: Bytes, value: Bytes, options: PutOptions): Promise<PutResult> {
     const { ifAbsent = false, ifRevision, lease } = options;
+    if (typeof ifAbsent !== 'boolean') throw bad(`ifAbsent: ${String(ifAbsent)} is neither true nor false`);
     const compares: Compare[] = [];
     if (ifAbsent) compares.push(compare.absent(key));
     if (ifRevision !== undefined)
@@ -117,7 +118,7 @@ export class Writes {
 }
 
 function isConditional({ lease, ifAbsent, ifRevision }: PutOptions): boolean {
-  return lease !== undefined || ifAbsent === true || ifRevision !== undefined;
+  return lease !== undefined || (ifAbsent !== undefined && ifAbsent !== false) || ifRevision !== undefined;
 }
 
 export function asPut(response: Response): PutResult {

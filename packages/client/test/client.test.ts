@@ -1,5 +1,5 @@
 /** The client against replicas that misbehave as told, on real sockets: what it sends, where, how often, and what it says. */
-import { connect, type KvdClient, KvdError } from '@kvd/client';
+import { compare, connect, type KvdClient, KvdError, op } from '@kvd/client';
 import { type Response, SESSION_IN_FLIGHT_MAX } from '@kvd/protocol';
 import t, { type Test } from 'tap';
 import { FakeCluster, isUserMutation, refusal } from './support/fake-cluster.js';
@@ -98,15 +98,31 @@ t.test('what can never be done is refused before anything is sent', async (t) =>
   t.equal((await failure(connect({ endpoints: [] }))).code, 'KVD_BAD_REQUEST');
   // From JavaScript, which has no types to be told by.
   const untyped = kv as unknown as Record<string, (...args: unknown[]) => Promise<unknown>>;
-  for (const [name, ...args] of [['put', 'a'], ['put', 5, '1'], ['get'], ['delete', null]] as [
-    string,
-    ...unknown[],
-  ][]) {
+  for (const [name, ...args] of [
+    ['put', 'a'],
+    ['put', 5, '1'],
+    ['put', 'a', '1', { ifAbsent: 'true' }],
+    ['get'],
+    ['delete', null],
+    // What is forgotten must not mean everything.
+    ['delete', { prefix: null }],
+    ['delete', { prefix: undefined }],
+    ['deleteRange', { prefix: null }],
+    ['deleteRange', { from: null, to: 'b' }],
+    ['deleteRange', { from: 'a', to: '' }],
+  ] as [string, ...unknown[]][]) {
     const error = await failure((untyped[name] as (...args: unknown[]) => Promise<unknown>).apply(kv, args));
     t.match(error, { code: 'KVD_BAD_REQUEST', outcome: 'not-done' }, `${name}(${args.join(', ')})`);
   }
   t.equal((await failure((connect as () => Promise<unknown>)())).code, 'KVD_BAD_REQUEST');
   t.equal((await failure(connect({ endpoints: 'no-port' }))).code, 'KVD_BAD_REQUEST');
+  const unnamed = { endpoints: cluster.endpoints, name: 5 as unknown as string };
+  t.equal((await failure(connect(unnamed))).code, 'KVD_BAD_REQUEST');
+  t.throws(() => op.deletePrefix(undefined as unknown as string), { code: 'KVD_BAD_REQUEST' });
+  t.throws(() => compare.value('a', '==' as '=', '1'), { code: 'KVD_BAD_REQUEST' });
+  t.equal((await failure(kv.lock.acquire(undefined as unknown as string))).code, 'KVD_BAD_REQUEST');
+  t.equal((await failure(kv.lock.acquire('a', { value: 'x'.repeat(40_000) }))).code, 'KVD_TOO_LARGE');
+  t.equal((await failure(kv.scan({ prefix: 'x'.repeat(5000) }).next())).code, 'KVD_TOO_LARGE');
 });
 
 t.test('a put whose answer was lost is sent again elsewhere, and done once', async (t) => {

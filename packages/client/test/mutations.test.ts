@@ -3,7 +3,7 @@
  * about. Against replicas that misbehave as told.
  */
 import { compare, connect, type KvdClient, KvdError, op } from '@kvd/client';
-import { type Command, decodeCommand } from '@kvd/protocol';
+import { type Command, decodeCommand, type Request } from '@kvd/protocol';
 import t, { type Test } from 'tap';
 import { FakeCluster, type FakeReplica, isUserMutation, refusal } from './support/fake-cluster.js';
 
@@ -75,17 +75,55 @@ t.test('a condition that does not hold is an answer, and certain', async (t) => 
   t.match(await kv.put('b', '1', { ifRevision: 0 }), { revision: revision + 2 });
 });
 
-t.test('an error is certain only if no other attempt can still be carried out', async (t) => {
-  const { cluster, kv } = await setUp(t, 2);
-  await kv.put('a', '0');
-  const revoke = () => failure(kv.lease.revoke(77));
-  t.match(await revoke(), { code: 'KVD_LEASE_NOT_FOUND', outcome: 'not-done' });
+/** The first replica ends its connection at the next mutation, and answers nothing. */
+function killOnMutation({ cluster }: { readonly cluster: FakeCluster }): void {
   cluster.replica(1).misbehave = (request, _reply, replica) => {
     if (isUserMutation(request)) void replica.kill();
     return isUserMutation(request);
   };
-  const error = await revoke();
-  t.match(error, { code: 'KVD_LEASE_NOT_FOUND', outcome: 'unknown' });
+}
+
+const isOutcome = (request: Request): boolean =>
+  request.type === 'mutate' && decodeCommand(request.command).type === 'outcome';
+
+t.test(
+  'a refusal after an attempt that was lost is made certain: the cluster says that it never will be',
+  async (t) => {
+    const { cluster, kv } = await setUp(t, 2);
+    await kv.put('a', '0');
+    const revoke = () => failure(kv.lease.revoke(77));
+    t.match(await revoke(), { code: 'KVD_LEASE_NOT_FOUND', outcome: 'not-done' });
+    t.notOk(cluster.replica(1).requests.some(isOutcome), 'it was the only attempt');
+    killOnMutation({ cluster });
+    t.match(await revoke(), { code: 'KVD_LEASE_NOT_FOUND', outcome: 'not-done' });
+    t.equal(cluster.replica(2).requests.filter(isOutcome).length, 1);
+    await kv.put('a', '1');
+    const last = cluster.replica(2).mutations.at(-1);
+    t.match(last, { origin: { sequence: 4, lowestUnanswered: 4 } }, 'nobody waits for it any more');
+  },
+);
+
+t.test('what an attempt that was lost did is the answer, though another one was refused', async (t) => {
+  const { cluster, kv } = await setUp(t, 2);
+  await kv.put('a', '0');
+  killOnMutation({ cluster });
+  // The refusal overtakes what the first attempt does.
+  cluster.replica(2).misbehave = (request, reply, replica) => {
+    if (!isUserMutation(request)) return false;
+    replica.answer(request);
+    reply(refusal('KVD_TOO_LARGE'));
+    return true;
+  };
+  t.match(await kv.put('a', '1'), { revision: 2 });
+});
+
+t.test('where the cluster cannot say what became of it, a refusal is not certain', async (t) => {
+  const { cluster, kv } = await setUp(t, 2);
+  await kv.put('a', '0');
+  killOnMutation({ cluster });
+  cluster.replica(2).misbehave = (request) => isOutcome(request);
+  const error = await failure(kv.lease.revoke(77, { timeoutMs: 1_000 }));
+  t.match(error, { outcome: 'unknown' });
   t.match(error.operationId, /^1\.\d+$/);
 });
 

@@ -215,6 +215,33 @@ t.test('a watch ends by close, by its signal, with its loop and with its client'
   t.throws(() => kv.watch({ key: 'e' }), { code: 'KVD_CLOSED' });
 });
 
+t.test('a reader that waits ends with its loop, and two readers share what comes', async (t) => {
+  const { cluster, kv } = await setUp(t, 1);
+  for (const iterate of [
+    (watch: Watch): AsyncIterableIterator<unknown> => watch[Symbol.asyncIterator](),
+    (watch: Watch): AsyncIterableIterator<unknown> => watch.batches(),
+  ]) {
+    const watch = kv.watch({ key: 'a' });
+    await asked(cluster, 1);
+    const iterator = iterate(watch);
+    const waiting = iterator.next();
+    t.same(await iterator.return?.(), { done: true, value: undefined }, 'it need not wait for an event');
+    t.same(await waiting, { done: true, value: undefined });
+    t.same(await iterator.next(), { done: true, value: undefined });
+    await until(() => cluster.replica(1).watches.length === 0);
+  }
+  const watch = kv.watch({ key: 'a' });
+  const replica = await asked(cluster, 1);
+  const [first, second] = [watch[Symbol.asyncIterator](), watch[Symbol.asyncIterator]()];
+  const both = [first.next(), second.next(), first.next(), second.next()];
+  replica.tell({ type: 'created', revision: 0 });
+  replica.tell(events(0, 1, false, put(1)));
+  replica.tell(events(1, 2, false, put(2)));
+  t.match(await both[0], { done: false });
+  watch.close();
+  for (const result of await Promise.all(both)) t.type(result.done, 'boolean', 'each has an end');
+});
+
 t.test('what can never be watched is refused at the call', async (t) => {
   const { kv } = await setUp(t, 1);
   t.throws(() => kv.watch({}), { code: 'KVD_BAD_REQUEST' });
@@ -222,5 +249,8 @@ t.test('what can never be watched is refused at the call', async (t) => {
   t.throws(() => kv.watch({ key: '' }), { code: 'KVD_BAD_REQUEST' });
   t.throws(() => kv.watch({ key: 'a', fromRevision: -1 }), { code: 'KVD_BAD_REQUEST' });
   t.throws(() => kv.watch({ key: 'a', buffer: 0 }), { code: 'KVD_BAD_REQUEST' });
+  t.throws(() => kv.watch({ from: 'x'.repeat(4097) }), { code: 'KVD_TOO_LARGE' });
+  t.throws(() => kv.watch({ prefix: 'x'.repeat(4097) }), { code: 'KVD_TOO_LARGE' });
+  t.throws(() => kv.watch({ to: 'x'.repeat(5000) }), { code: 'KVD_TOO_LARGE' });
   t.throws(() => kv.watch({ key: 'a', signal: AbortSignal.abort() }), { code: 'KVD_CLOSED' });
 });

@@ -39,6 +39,19 @@ const DROPS_PER_LINE = 1_000;
 /** The longest key is 12 KiB percent-encoded, and a scan may name three. */
 const HEADER_BYTES_MAX = 48 * 1024;
 
+/** Asked by whoever looks after the process: answered whatever else there is to do. */
+const ALWAYS = new Set(['/livez', '/readyz', '/metrics']);
+/** Of a request that offers another protocol: what to leave out where it is not taken up. */
+const OFFER = new Set(['connection', 'http2-settings', 'upgrade']);
+const READS = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** A request that is not answered yet. */
+interface Exchange {
+  readonly request: IncomingMessage;
+  /** Its answer has left, or the connection is gone. */
+  readonly answered: Promise<void>;
+}
+
 /** Takes over the socket of an upgrade. */
 export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
@@ -58,7 +71,7 @@ export class HttpServer {
   readonly #ports: HttpServerPorts;
   readonly #limits: HttpLimits;
   /** Connections that still speak HTTP, and the requests of each that are not answered. */
-  readonly #sockets = new Map<Socket, Set<IncomingMessage>>();
+  readonly #sockets = new Map<Socket, Set<Exchange>>();
   #active = 0;
   #dropped = 0;
 
@@ -127,12 +140,16 @@ export class HttpServer {
    * nothing is said: the client would take it for the answer to that one, which may be done.
    */
   #refuseBadHttp(error: NodeJS.ErrnoException, socket: Socket): void {
-    const unanswered = [...(this.#sockets.get(socket) ?? [])];
-    if (error.code === 'ECONNRESET' || !socket.writable || unanswered.some(({ complete }) => complete)) {
+    if (error.code === 'ECONNRESET' || !socket.writable || this.#owesAnswer(socket)) {
       socket.destroy();
       return;
     }
     endRaw(socket, REFUSALS.get(error.code ?? '') ?? NO_HTTP);
+  }
+
+  /** Is a whole request on it not answered yet? */
+  #owesAnswer(socket: Socket): boolean {
+    return [...(this.#sockets.get(socket) ?? [])].some(({ request }) => request.complete);
   }
 
   /** Said once in a while: whoever opens too many connections does not stop at one more. */
@@ -144,17 +161,23 @@ export class HttpServer {
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): Promise<void> {
-    const unanswered = this.#sockets.get(request.socket);
+    const exchanges = this.#sockets.get(request.socket) ?? new Set();
+    const earlier = [...exchanges];
     this.#active += 1;
-    unanswered?.add(request);
+    const answered = new Promise<void>((resolve) => response.once('close', resolve));
+    const exchange: Exchange = { request, answered };
+    exchanges.add(exchange);
     response.once('close', () => {
       this.#active -= 1;
-      unanswered?.delete(request);
+      exchanges.delete(exchange);
     });
     try {
-      if (this.#active > this.#limits.requests) {
+      if (this.#active > this.#limits.requests && !ALWAYS.has(pathOf(request))) {
         throw new KvdError('KVD_OVERLOADED', `more than ${this.#limits.requests} requests at once`);
       }
+      // Requests that are sent one behind the other are done in that order, unless all of them only read. (RFC 9112, 9.3.2)
+      if (earlier.length > 0 && ![exchange, ...earlier].every((each) => READS.has(each.request.method ?? '')))
+        await Promise.all(earlier.map((each) => each.answered));
       await route(this.#ports.targets, { request, response, expectsContinue });
     } catch (error) {
       this.#fail(request, response, error);
@@ -174,9 +197,14 @@ export class HttpServer {
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const target = request.url ?? '';
-    const mark = target.indexOf('?');
-    const handler = this.#ports.upgrades.get(mark < 0 ? target : target.slice(0, mark));
+    // As what follows a write and is no HTTP: the refusal, or the other protocol, would be taken for the answer to the write.
+    if (this.#owesAnswer(request.socket)) {
+      socket.destroy();
+      return;
+    }
+    if (request.headers.upgrade?.toLowerCase() !== 'websocket')
+      return this.#withoutUpgrade(request, socket, head);
+    const handler = this.#ports.upgrades.get(pathOf(request));
     if (handler === undefined) {
       socket.on('error', () => socket.destroy());
       endRaw(socket, [404, 'Not Found', 'KVD_NOT_FOUND', 'WebSockets are served at /client']);
@@ -185,6 +213,26 @@ export class HttpServer {
     this.#sockets.delete(request.socket);
     handler(request, socket, head);
   }
+
+  /**
+   * An offer of another protocol (HTTP/2, as some clients make with every request) need not be taken up: the request is read
+   * once more, without it. (RFC 9110, 7.8)
+   */
+  #withoutUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const lines = [`${request.method} ${request.url} HTTP/${request.httpVersion}`];
+    const { rawHeaders } = request;
+    for (let i = 0; i < rawHeaders.length; i += 2) {
+      const name = rawHeaders[i] as string;
+      if (!OFFER.has(name.toLowerCase())) lines.push(`${name}: ${rawHeaders[i + 1]}`);
+    }
+    socket.unshift(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head]));
+    this.#server.emit('connection', socket);
+  }
+}
+
+function pathOf({ url = '' }: IncomingMessage): string {
+  const mark = url.indexOf('?');
+  return mark < 0 ? url : url.slice(0, mark);
 }
 
 type Refusal = readonly [

@@ -317,14 +317,74 @@ test('what follows a write and is no HTTP is not answered in its place', async (
   requester.close();
 });
 
+test('requests that are sent one behind the other are done in their order', async (t) => {
+  const { port, replica } = await serve(t);
+  const send = (method: string, body = ''): string =>
+    `${method} /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  const last = 'GET /v1/kv/a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n';
+  for (let i = 0; i < 20; i += 1) {
+    const answers = await raw(port, `${send('PUT', 'x')}${send('DELETE')}${send('PUT', `v${i}`)}${last}`)
+      .closed;
+    t.match(answers, new RegExp(`"deleted":1.*\r\n\r\nv${i}$`, 's'));
+  }
+  replica.forced = 'silence';
+  const { socket } = raw(port, send('GET') + send('GET'));
+  const gets = (): number => replica.requests.filter(({ type }) => type === 'get').length;
+  await settled(gets);
+  t.equal(gets(), 22, 'reads do not wait for each other');
+  socket.destroy();
+});
+
+test('an offer of another protocol is not taken up, and what was asked is done', async (t) => {
+  const { port } = await serve(t);
+  const offer = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n';
+  const put = `PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\n${offer}Content-Length: 3\r\n\r\nabc`;
+  const chunked = `PUT /v1/kv/b HTTP/1.1\r\nHost: h\r\n${offer}Transfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n0\r\n\r\n`;
+  const get = 'GET /v1/kv/b HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n';
+  const { socket, closed } = raw(port, put);
+  await new Promise((resolve) => socket.once('data', resolve));
+  socket.write(`${chunked}${get}`);
+  t.match(await closed, /^HTTP\/1.1 200 .*HTTP\/1.1 200 .*HTTP\/1.1 200 .*\r\n\r\nxyz$/s);
+  t.equal((await call(port, 'GET', '/v1/kv/a')).body.toString(), 'abc');
+});
+
+test('another protocol is not begun in the place of an answer', async (t) => {
+  const { port, replica, requester } = await serve(t);
+  replica.forced = 'silence';
+  const put = 'PUT /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx';
+  for (const path of ['/client', '/other']) {
+    const upgrade = `GET ${path} HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`;
+    t.equal(await raw(port, put + upgrade).closed, '', path);
+  }
+  requester.close();
+});
+
+test('a condition of HTTP is refused at a write, for it is not looked at', async (t) => {
+  const { port } = await serve(t);
+  for (const name of ['If-None-Match', 'If-Match', 'If-Unmodified-Since']) {
+    const refused = await call(port, 'PUT', '/v1/kv/a', 'x', { [name]: '*' });
+    t.match([refused.status, refused.json()], [400, { code: 'KVD_BAD_REQUEST', message: /if_absent/ }]);
+  }
+  t.equal((await call(port, 'GET', '/v1/kv/a')).status, 404);
+});
+
+test('a target may name the whole address, as to a proxy', async (t) => {
+  const { port } = await serve(t);
+  const request = (target: string): string =>
+    `GET ${target} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n`;
+  t.match(await raw(port, request(`http://127.0.0.1:${port}/livez`)).closed, /^HTTP\/1.1 200 /);
+  t.match(await raw(port, request('http://kvd')).closed, /^HTTP\/1.1 404 /);
+});
+
 test('too many requests at once are refused as overloaded, too many connections dropped', async (t) => {
   const { port, replica, requester } = await serve(t, { requests: 2, connections: 3 });
   replica.forced = 'silence';
   const waiting = [1, 2].map(() => call(port, 'GET', '/v1/kv/a').then((reply) => reply.status));
   await settled(() => replica.requests.length);
-  const third = await call(port, 'GET', '/livez');
+  const third = await call(port, 'GET', '/v1/kv/b');
   t.equal(third.status, 429);
   t.match(third.json(), { code: 'KVD_OVERLOADED' });
+  t.equal((await call(port, 'GET', '/livez')).status, 200, 'who looks after the process is answered');
   const held = connect(port, '127.0.0.1');
   await new Promise((resolve) => held.once('connect', resolve));
   await t.rejects(call(port, 'GET', '/livez'), 'a fourth connection');

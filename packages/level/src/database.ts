@@ -4,6 +4,7 @@
  */
 import type { ConnectOptions } from '@kvd/client';
 import { checkValue } from '@kvd/protocol';
+import { isUint8Array } from 'node:util/types';
 import { type AbstractDatabaseOptions, AbstractLevel } from 'abstract-level';
 import { type Format, fromBytes, type Stored, toBytes } from './bytes.js';
 import { clearOneByOne } from './clear.js';
@@ -28,6 +29,9 @@ export interface KvdLevelOptions<K = string, V = string>
    */
   readonly prefix?: string | Uint8Array;
 }
+
+/** Reads of a getMany() under way at once. */
+const READ_AT_ONCE = 1_024;
 
 interface ReadOptions {
   readonly valueEncoding: Format;
@@ -78,6 +82,8 @@ export class KvdLevel<K = string, V = string> extends AbstractLevel<Stored, K, V
       others,
     );
     this.#connectOptions = { name: 'kvd-level', ...others, endpoints };
+    if (typeof prefix !== 'string' && !isUint8Array(prefix))
+      throw new TypeError('prefix: a string or a Uint8Array');
     this.#space = new Keyspace(toBytes(prefix));
   }
 
@@ -184,7 +190,13 @@ export class KvdLevel<K = string, V = string> extends AbstractLevel<Stored, K, V
     const located = keys.map((key) => this.#space.key(key));
     return this.#order.track(async () => {
       const revision = await this.#revision(snapshot);
-      return Promise.all(located.map((key) => read(key, revision)));
+      const values: T[] = [];
+      // No more at once than a client takes.
+      for (let at = 0; at < located.length; at += READ_AT_ONCE) {
+        const page = located.slice(at, at + READ_AT_ONCE);
+        values.push(...(await Promise.all(page.map((key) => read(key, revision)))));
+      }
+      return values;
     });
   }
 

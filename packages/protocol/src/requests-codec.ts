@@ -59,6 +59,8 @@ export interface ClientFrameHandler {
   /** To be answered with this error; KVD_BAD_REQUEST or KVD_TOO_LARGE. */
   onInvalidRequest(requestId: number, error: KvdError): void;
   onWatch(watchId: number, request: WatchRequest): void;
+  /** To be ended with this error; KVD_BAD_REQUEST or KVD_TOO_LARGE. */
+  onInvalidWatch(watchId: number, error: KvdError): void;
   onUnwatch(watchId: number): void;
 }
 
@@ -154,8 +156,11 @@ export function decodeClientFrame(bytes: Uint8Array, handler: ClientFrameHandler
       if (readRequestItem(reader, handler)) continue;
       invalid += 1;
       if (invalid > INVALID_REQUESTS_PER_FRAME_MAX) reader.refuse('too many invalid requests in one message');
-    } else if (type === WATCH && length === 6) handler.onWatch(readWatchId(reader), readWatch(reader));
-    else if (type === UNWATCH && length === 2) handler.onUnwatch(readWatchId(reader));
+    } else if (type === WATCH && length === 6) {
+      if (readWatchItem(reader, handler)) continue;
+      invalid += 1;
+      if (invalid > INVALID_REQUESTS_PER_FRAME_MAX) reader.refuse('too many invalid watches in one message');
+    } else if (type === UNWATCH && length === 2) handler.onUnwatch(readWatchId(reader));
     else if (type === HELLO) handler.onHello(readHello(reader, length));
     else reader.refuse(`a client sends no item of type ${type} with ${length} fields`);
   }
@@ -193,22 +198,40 @@ export function readVersion(reader: MsgpackReader): number {
 function readRequestItem(reader: MsgpackReader, handler: ClientFrameHandler): boolean {
   const requestId = reader.readUint('request id');
   if (requestId === 0) reader.refuse('a request id is at least 1');
+  const request = readOrSkip(reader, readRequest, ['request']);
+  if (request instanceof KvdError) handler.onInvalidRequest(requestId, request);
+  else handler.onRequest(requestId, request);
+  return !(request instanceof KvdError);
+}
+
+/** As readRequestItem. */
+function readWatchItem(reader: MsgpackReader, handler: ClientFrameHandler): boolean {
+  const watchId = readWatchId(reader);
+  const request = readOrSkip(reader, readWatch, ['from', 'to', 'from revision', 'previous']);
+  if (request instanceof KvdError) handler.onInvalidWatch(watchId, request);
+  else handler.onWatch(watchId, request);
+  return !(request instanceof KvdError);
+}
+
+/** What `read` reads of these values, or why it is invalid; the reader then stands behind them all the same. */
+function readOrSkip<T>(
+  reader: MsgpackReader,
+  read: (reader: MsgpackReader) => T,
+  values: readonly string[],
+): T | KvdError {
   const start = reader.offset;
-  let request: Request;
   try {
     reader.purpose = 'request';
-    request = readRequest(reader);
+    return read(reader);
   } catch (error) {
     if (!(error instanceof KvdError)) throw error;
     reader.purpose = 'frame';
     reader.rewind(start);
-    reader.skipValue('request');
-    handler.onInvalidRequest(requestId, error);
-    return false;
+    for (const value of values) reader.skipValue(value);
+    return error;
+  } finally {
+    reader.purpose = 'frame';
   }
-  reader.purpose = 'frame';
-  handler.onRequest(requestId, request);
-  return true;
 }
 
 function readWatchId(reader: MsgpackReader): number {

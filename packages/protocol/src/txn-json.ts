@@ -138,6 +138,8 @@ function readOperation(json: unknown, path: string): TxnOperation {
       const bounds = ['from', 'to'].filter((bound) => fields.hasBytes(bound));
       if (bounds.length === 0) refuseAt(fields.path, 'needs from, to or both; {"from":""} is every key');
       const [from = NOTHING, to = NOTHING] = ['from', 'to'].map((bound) => readBound(fields, bound));
+      if (bounds.includes('to') && to.length === 0)
+        refuseAt(fields.at('to'), 'is before every key; leave it out for no upper bound');
       fields.end('from, to');
       return { type: 'delete-range', from, to };
     }

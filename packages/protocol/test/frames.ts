@@ -29,6 +29,7 @@ export function clientItems(frame: Uint8Array): unknown[] {
     onHello: (hello) => items.push(['hello', hello]),
     onRequest: (requestId, request) => items.push(['request', requestId, request]),
     onInvalidRequest: (requestId, error) => items.push(['invalid', requestId, error.code]),
+    onInvalidWatch: (watchId, error) => items.push(['invalid watch', watchId, error.code]),
     onWatch: (watchId, request) => items.push(['watch', watchId, request]),
     onUnwatch: (watchId) => items.push(['unwatch', watchId]),
   });

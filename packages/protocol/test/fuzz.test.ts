@@ -123,6 +123,7 @@ const clientFrames = {
   onHello: ignore,
   onRequest: ignore,
   onInvalidRequest: ignore,
+  onInvalidWatch: ignore,
   onWatch: ignore,
   onUnwatch: ignore,
 };

@@ -452,6 +452,15 @@ test('leadership is handed to a voter that has caught up', (t) => {
   stage.ask({ type: 'move-leader', replicaId: 2 });
   stage.run(REPORT_TICKS);
   t.strictSame(stage.handedTo, [2]);
+  const behind = new Stage(configurationOf([1, 2, 3]));
+  behind.speaks(identity(2), { durable: 1 });
+  behind.run(LONG);
+  behind.ask({ type: 'move-leader', replicaId: 2 });
+  behind.run(REPORT_TICKS);
+  t.strictSame([behind.handedTo, behind.answer], [[], undefined], 'it is waited for');
+  behind.speaks(identity(2), { durable: behind.chosenThrough });
+  behind.run(REPORT_TICKS);
+  t.strictSame(behind.handedTo, [2]);
   const busy = new Stage(configurationOf([1, 2, 3]));
   busy.run(LONG);
   busy.fallsSilent(identity(3));

@@ -28,6 +28,9 @@ const NOTHING: ClientFrameHandler = {
   onInvalidRequest: (_, error) => {
     throw error;
   },
+  onInvalidWatch: (_, error) => {
+    throw error;
+  },
   onWatch: () => undefined,
   onUnwatch: () => undefined,
 };

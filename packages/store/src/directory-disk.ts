@@ -35,6 +35,8 @@ export interface DirectoryDisk {
   /** For messages. */
   readonly name: string;
   exists(part: Part): boolean;
+  /** Names of folders in it that no replica made. */
+  strangers(): readonly string[];
   readText(part: Part): string | null;
   /** Whole or not at all, and synced. */
   writeText(part: Part, text: string): void;

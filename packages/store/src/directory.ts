@@ -123,6 +123,7 @@ async function takeStock(start: Start): Promise<DirectoryIdentity | null> {
   }
   const used = (['log', 'state', 'acknowledged'] as const).some((part) => disk.exists(part));
   const text = disk.readText('identity.json');
+  if (text === null && !disk.exists('acknowledged')) refuseStrangers(disk);
   if (text === null && !used) return null;
   let reason = 'the identity file is missing';
   if (text !== null) {
@@ -141,6 +142,17 @@ async function takeStock(start: Start): Promise<DirectoryIdentity | null> {
   await refuseIfLocked(disk);
   moveAside(start, 'log-lost', reason);
   return null;
+}
+
+/** Nothing says that a replica was ever here: then what is here is not moved away, nor anything put beside it. */
+function refuseStrangers(disk: DirectoryDisk): void {
+  if (disk.exists('set-aside') || disk.exists('removed')) return;
+  const strangers = disk.strangers();
+  if (strangers.length === 0) return;
+  const [first, second, ...more] = strangers;
+  const named = [first, second].filter(Boolean).join(', ') + (more.length > 0 ? ' and more' : '');
+  const message = `${disk.name} is no replica's, there are other folders in it: ${named}; give one that is empty or not there`;
+  throw new DirectoryError('foreign', message);
 }
 
 /** Of a format that was interrupted: the identity that is there is the one before, or already the new one. */

@@ -33,6 +33,10 @@ const RESERVE = 'reserve';
 /** Files of a LevelDB that hold what was written. */
 const LEVEL_DATA = /\.(ldb|sst|log)$|^MANIFEST-/;
 
+/** What a replica makes, and what a file system does. */
+const FOLDERS = new Set(['set-aside', 'state-dropped', 'lost+found']);
+const STORES = new Set(['log', 'state']);
+
 const STORE_OPTIONS: Record<StorePart, Omit<LevelStoreOptions, 'createIfMissing'>> = {
   // Written once and read at catch-up: compressing it would cost more than it saves. The write buffer has to hold what comes
   // while the state is compacted: all stores of a process share one thread of LevelDB's. Its tables are only moved down the
@@ -68,6 +72,19 @@ export class FileDisk implements DirectoryDisk {
 
   exists(part: Part): boolean {
     return existsSync(this.path(part));
+  }
+
+  /** A log or a state without a LevelDB in it is a stranger too. Of files nothing is said: somebody may keep notes there. */
+  strangers(): readonly string[] {
+    return readdirSync(this.name, { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.') && !FOLDERS.has(entry.name))
+      .map(({ name }) => name)
+      .filter((name) => !STORES.has(name) || !this.isLevel(name));
+  }
+
+  private isLevel(folder: string): boolean {
+    const names = readdirSync(join(this.name, folder));
+    return names.length === 0 || names.some((name) => name === 'CURRENT' || name.startsWith('MANIFEST-'));
   }
 
   readText(part: Part): string | null {

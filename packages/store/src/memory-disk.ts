@@ -135,6 +135,10 @@ class MemoryProcess implements DirectoryDisk {
     return this.disk.texts.has(part);
   }
 
+  strangers(): readonly string[] {
+    return [];
+  }
+
   readText(part: Part): string | null {
     return this.disk.texts.get(part) ?? null;
   }

@@ -5,6 +5,7 @@ import {
   closeSync,
   cpSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   openSync,
   readdirSync,
@@ -408,6 +409,27 @@ test('a condemned state is dropped at the next start, once', async (t) => {
   const third = await openDirectory(path, REQUEST);
   t.same(third.setAside, []);
   await third.close();
+});
+
+test('a folder that is used for something else is refused, and nothing in it is touched', async (t) => {
+  for (const folders of [['log', 'state'], ['log'], ['photos'], ['log', 'photos']]) {
+    const path = scratch(t);
+    for (const folder of folders) {
+      mkdirSync(join(path, folder));
+      writeFileSync(join(path, folder, 'syslog.log'), 'keep');
+    }
+    const { kind, message } = await refused(openDirectory(path, REQUEST));
+    t.equal(kind, 'foreign');
+    t.match(message, new RegExp(`is no replica's, .*${folders[0]}`));
+    t.strictSame(readdirSync(path).sort(), [...folders].sort());
+    for (const folder of folders) t.strictSame(readdirSync(join(path, folder)), ['syslog.log']);
+  }
+  const path = scratch(t);
+  mkdirSync(join(path, 'lost+found'));
+  writeFileSync(join(path, 'kvd.out'), 'what was printed');
+  const opened = await openDirectory(path, REQUEST);
+  t.ok(opened.isNew, 'beside files, and what a file system makes');
+  await opened.close();
 });
 
 test('a format that was interrupted starts over', async (t) => {

@@ -155,13 +155,17 @@ export class ClientConnection implements ReplySink, WatchSink, ClientFrameHandle
     this.answer(requestId, errorResponse(error.code, error.message));
   }
 
+  onInvalidWatch(watchId: number, { code, message }: KvdError): void {
+    if (this.isOver()) return;
+    this.beginWatch(watchId);
+    this.tell(watchId, { type: 'ended', code, message, resumeRevision: 0 });
+  }
+
   onWatch(watchId: number, request: WatchRequest): void {
     if (this.isOver()) return;
-    if (this.phase === 'handshake') throw new KvdError('KVD_BAD_FRAME', 'a watch before the hello');
-    if (this.watches.has(watchId)) throw new KvdError('KVD_BAD_FRAME', `watch id ${watchId} is in use`);
     const { watchesMax } = this.host.limits;
     const isFull = this.watches.size >= watchesMax;
-    this.watches.add(watchId);
+    this.beginWatch(watchId);
     if (!isFull) {
       this.host.onWatch(this, watchId, request);
       return;
@@ -169,6 +173,12 @@ export class ClientConnection implements ReplySink, WatchSink, ClientFrameHandle
     const message = `${watchesMax} watches are open on this connection`;
     const { fromRevision: resumeRevision } = request;
     this.tell(watchId, { type: 'ended', code: 'KVD_OVERLOADED', message, resumeRevision });
+  }
+
+  private beginWatch(watchId: number): void {
+    if (this.phase === 'handshake') throw new KvdError('KVD_BAD_FRAME', 'a watch before the hello');
+    if (this.watches.has(watchId)) throw new KvdError('KVD_BAD_FRAME', `watch id ${watchId} is in use`);
+    this.watches.add(watchId);
   }
 
   onUnwatch(watchId: number): void {

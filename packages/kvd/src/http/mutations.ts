@@ -8,6 +8,7 @@ import {
   type CommandResult,
   ERRORS,
   encodeCommand,
+  KvdError,
   type MutateRequest,
   type Response,
   resultJson,
@@ -30,6 +31,7 @@ export function readMutation(
   requester: Requester,
   request: IncomingMessage,
 ): (command: Command, tell?: Tell) => Promise<Answer> {
+  refuseConditions(request);
   const timeoutMs = timeoutOf(request);
   const idempotencyKey = idempotencyKeyOf(request);
   const { principal, reason } = noteOf(request);
@@ -43,6 +45,16 @@ export function readMutation(
     }
     return tellOutcome(await requester.request({ type: 'mutate', timeoutMs, command: bytes }), tell);
   };
+}
+
+/** A condition that is not looked at is a write that nobody wanted. */
+function refuseConditions({ headers }: IncomingMessage): void {
+  for (const name of ['if-match', 'if-none-match', 'if-unmodified-since'])
+    if (headers[name] !== undefined)
+      throw new KvdError(
+        'KVD_BAD_REQUEST',
+        `${name} is no condition here: ?if_absent and ?if_revision=N are`,
+      );
 }
 
 /** A command that may be done twice as well as once, and changes no key: neither keyed nor noted. */

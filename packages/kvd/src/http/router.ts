@@ -44,7 +44,7 @@ const KEEP_ALIVE = '/keep-alive';
 /** Answers the call, or throws what answerTo() turns into an answer. */
 export async function route(targets: HttpTargets, call: Call): Promise<void> {
   const { request, response } = call;
-  const target = request.url ?? '';
+  const target = originForm(request.url ?? '');
   const mark = target.indexOf('?');
   const path = mark < 0 ? target : target.slice(0, mark);
   const rawQuery = mark < 0 ? '' : target.slice(mark + 1);
@@ -59,6 +59,11 @@ export async function route(targets: HttpTargets, call: Call): Promise<void> {
   }
   if (method === 'GET' && (await routeStream(targets.requester, path, rawQuery, call))) return;
   sendAnswer(request, response, await routeOne(targets, method, path, rawQuery, call));
+}
+
+/** A proxy, and a client that takes us for one, names the whole address. (RFC 9112, 3.2.2) */
+function originForm(target: string): string {
+  return target.replace(/^https?:\/\/[^/?]*/i, '');
 }
 
 /** Answers of any length, which are sent as they come. False: it is none of them. */

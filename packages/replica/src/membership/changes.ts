@@ -187,7 +187,8 @@ function moveLeader(to: ReplicaId, member: Member | undefined, situation: Situat
   if (to === situation.self) return nothing(`replica ${to} leads already`);
   if (!situation.isReachable(member)) return refused(`replica ${to} cannot be reached`);
   const behind = situation.whyBehind(member);
-  return behind === '' ? { type: 'hand-over', to } : refused(`replica ${to} has not caught up: ${behind}`);
+  if (behind !== '') return { type: 'later', message: `replica ${to} has not caught up: ${behind}` };
+  return { type: 'hand-over', to };
 }
 
 type Draft = readonly [what: string, members: readonly Member[], acceptQuorum?: number];
