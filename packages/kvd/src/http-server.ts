@@ -2,6 +2,7 @@
  * The one port of a replica: plain node:http with a bound on everything a client can hold on to, and the hand-over of
  * WebSocket upgrades at /peer and /client to whoever owns them. Which path means what is http/router.ts.
  */
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -48,8 +49,8 @@ const READS = new Set(['GET', 'HEAD', 'OPTIONS']);
 /** A request that is not answered yet. */
 interface Exchange {
   readonly request: IncomingMessage;
-  /** Its answer has left, or the connection is gone. */
-  readonly answered: Promise<void>;
+  /** Closes when it has left, or the connection is gone. */
+  readonly response: ServerResponse;
 }
 
 /** Takes over the socket of an upgrade. */
@@ -164,8 +165,7 @@ export class HttpServer {
     const exchanges = this.#sockets.get(request.socket) ?? new Set();
     const earlier = [...exchanges];
     this.#active += 1;
-    const answered = new Promise<void>((resolve) => response.once('close', resolve));
-    const exchange: Exchange = { request, answered };
+    const exchange: Exchange = { request, response };
     exchanges.add(exchange);
     response.once('close', () => {
       this.#active -= 1;
@@ -177,7 +177,7 @@ export class HttpServer {
       }
       // Requests that are sent one behind the other are done in that order, unless all of them only read. (RFC 9112, 9.3.2)
       if (earlier.length > 0 && ![exchange, ...earlier].every((each) => READS.has(each.request.method ?? '')))
-        await Promise.all(earlier.map((each) => each.answered));
+        await Promise.all(earlier.map((each) => once(each.response, 'close')));
       await route(this.#ports.targets, { request, response, expectsContinue });
     } catch (error) {
       this.#fail(request, response, error);

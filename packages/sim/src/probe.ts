@@ -10,7 +10,8 @@ export function probeClient({ electionTimeoutMs, endMs }: Plan): ClientPlan {
   return {
     session: false,
     concurrency: 1,
-    attemptMs: 1000 + electionTimeoutMs,
+    // Where a slot holds one command, and one is under way at a time, those who ask again and again fill the queue for a while.
+    attemptMs: 4000 + electionTimeoutMs,
     deadlineMs: endMs,
     backoffMs: 40,
     hedging: 0,
