@@ -9,9 +9,11 @@ import {
   type Response,
 } from '@kvd/protocol';
 import type { Dispatcher } from './dispatcher.js';
-import type { ReadTask, Task } from './operation.js';
+import { type ReadTask, type Task, withCause } from './operation.js';
 import {
+  bad,
   checkConsistency,
+  checkSignal,
   checkTimeout,
   type MutationOptions,
   noteOf,
@@ -45,7 +47,7 @@ export class Caller {
     interpret: (response: Response) => T,
     options: MutationOptions | undefined,
   ): Promise<T> {
-    const bytes = encodeCommand({ ...command, origin: NO_ORIGIN });
+    const bytes = encoded({ ...command, origin: NO_ORIGIN });
     return this.submit({ type: 'numbered', command: bytes, note: noteOf(options) }, interpret, options);
   }
 
@@ -54,7 +56,7 @@ export class Caller {
     interpret: (response: Response) => T,
     options: OperationOptions | undefined,
   ): Promise<T> {
-    return this.submit({ type: 'repeatable', command: encodeCommand(command) }, interpret, options);
+    return this.submit({ type: 'repeatable', command: encoded(command) }, interpret, options);
   }
 
   read<T>(
@@ -74,11 +76,21 @@ export class Caller {
       options?.timeoutMs === undefined
         ? this.settings.timeoutMs
         : checkTimeout('timeoutMs', options.timeoutMs);
-    return this.dispatcher.submit(task, interpret, timeoutMs, options?.signal);
+    return this.dispatcher.submit(task, interpret, timeoutMs, checkSignal(options?.signal));
   }
 
   consistency(options: ReadOptions | undefined): Consistency {
     return checkConsistency(options?.consistency ?? this.settings.consistency);
+  }
+}
+
+/** @throws KvdError KVD_TOO_LARGE, KVD_BAD_REQUEST: it has parts that no type would have let through */
+function encoded(command: Command): Uint8Array {
+  try {
+    return encodeCommand(command);
+  } catch (error) {
+    if (error instanceof KvdError) throw error;
+    throw withCause(bad(`this is no ${command.type}: ${(error as Error).message}`), error);
   }
 }
 

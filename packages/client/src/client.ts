@@ -13,7 +13,9 @@ import type { OpenSocket } from './link.js';
 import { Locks } from './lock.js';
 import {
   bad,
+  checkObject,
   checkRevision,
+  checkSignal,
   type ConnectOptions,
   type CountOptions,
   type DeleteOptions,
@@ -166,12 +168,12 @@ export class KvdClient {
    *   through
    */
   scan(options: ScanOptions = {}): AsyncGenerator<Entry, void, void> {
-    return this.reads.scan(options);
+    return this.reads.scan(checkObject('scan', options));
   }
 
   /** How many keys a range holds, or held at a revision. */
   async count(options: CountOptions = {}): Promise<number> {
-    return this.reads.count(options);
+    return this.reads.count(checkObject('count', options));
   }
 
   /** The cluster's present revision: reads and watches can start from it. */
@@ -188,8 +190,8 @@ export class KvdClient {
    * @throws KvdError KVD_OVERLOADED: 20,000 watches are open
    */
   watch(options: WatchOptions): Watch {
-    const { request, bounds } = toWatchRequest(options);
-    return this.caller.dispatcher.watches.open(request, bounds, options.signal);
+    const { request, bounds } = toWatchRequest(checkObject('watch', options));
+    return this.caller.dispatcher.watches.open(request, bounds, checkSignal(options.signal));
   }
 
   /**
@@ -199,7 +201,7 @@ export class KvdClient {
    * @throws KvdError KVD_COMPACTED: fromRevision is no longer kept
    */
   history(options: HistoryOptions = {}): AsyncGenerator<HistoryRevision, void, void> {
-    return this.reads.history(options);
+    return this.reads.history(checkObject('history', options));
   }
 
   /** An election of that name; does nothing yet. */
@@ -226,7 +228,8 @@ export class KvdClient {
   }
 
   /** Tell the cluster how much of the past to keep. */
-  async setRetention({ keepRevisions, keepMs }: Retention, options?: MutationOptions): Promise<void> {
+  async setRetention(retention: Retention, options?: MutationOptions): Promise<void> {
+    const { keepRevisions, keepMs } = checkObject('retention', retention);
     for (const [name, value] of Object.entries({ keepRevisions, keepMs })) {
       if (!Number.isSafeInteger(value) || value < 0)
         throw bad(`${name}: ${value} is not a whole number from 0`);

@@ -6,7 +6,14 @@
 import { KvdError, type LeasesPage, type Response, TIMEOUT_MS_MAX } from '@kvd/protocol';
 import { copyBytes } from './bytes.js';
 import { type Caller, unexpected } from './caller.js';
-import { bad, checkLease, type MutationOptions, type OperationOptions, type ReadOptions } from './options.js';
+import {
+  bad,
+  checkLease,
+  checkObject,
+  type MutationOptions,
+  type OperationOptions,
+  type ReadOptions,
+} from './options.js';
 import { asDeleted, type DeleteResult } from './writes.js';
 
 export interface GrantOptions extends MutationOptions {
@@ -158,7 +165,8 @@ export class Leases {
   constructor(private readonly caller: Caller) {}
 
   /** A new lease, to be named in puts. */
-  async grant({ ttlMs, keepAlive = false, ...options }: GrantOptions): Promise<Lease> {
+  async grant(given: GrantOptions): Promise<Lease> {
+    const { ttlMs, keepAlive = false, ...options } = checkObject('grant', given);
     if (!Number.isSafeInteger(ttlMs)) throw bad(`ttlMs: ${ttlMs} is not a whole number of ms`);
     const sentMs = this.now();
     const { id } = await this.caller.mutate({ type: 'lease-grant', ttlMs }, asLease, options);

@@ -1,7 +1,7 @@
 /** Locks: mutual exclusion with fencing, first come first served. How it works is in ownership.ts. */
 import type { Bytes } from './bytes.js';
 import { Fenced } from './fenced.js';
-import { bad, type MutationOptions } from './options.js';
+import { bad, checkObject, type MutationOptions } from './options.js';
 import { contend, type ContendOptions, type Ownership, type Parts } from './ownership.js';
 import type { Writes } from './writes.js';
 
@@ -43,7 +43,7 @@ export class Locks {
    */
   async acquire(name: string, options: LockOptions = {}): Promise<Lock> {
     if (typeof name !== 'string' || name === '') throw bad('a lock needs a name');
-    const { value = '', ...rest } = options;
+    const { value = '', ...rest } = checkObject('options', options);
     const ownership = await contend(this.parts, `kvd/lock/${name}/`, `lock '${name}'`, value, rest);
     return new Lock(name, this.parts.writes, ownership);
   }

@@ -189,6 +189,18 @@ export function noteOf(options: MutationOptions | undefined): Note | null {
   };
 }
 
+/** What has to be an object, from JavaScript that was not told by types. */
+export function checkObject<T extends object>(name: string, given: T): T {
+  if (typeof given === 'object' && given !== null) return given;
+  throw bad(`${name}: an object is expected, not ${given === null ? 'null' : typeof given}`);
+}
+
+export function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
+  // Of whichever realm: test runners have their own.
+  if (signal === undefined || typeof signal?.addEventListener === 'function') return signal;
+  throw bad('signal: an AbortSignal is expected');
+}
+
 export function bad(message: string): KvdError {
   return new KvdError('KVD_BAD_REQUEST', message);
 }

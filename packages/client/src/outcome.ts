@@ -7,7 +7,7 @@ import {
 } from '@kvd/protocol';
 import { type Bytes, toBytes } from './bytes.js';
 import { type Caller, unexpected } from './caller.js';
-import { bad, type OperationOptions } from './options.js';
+import { bad, checkObject, type OperationOptions } from './options.js';
 import { type OperationDone, toDone } from './txn.js';
 
 /** What an operation that was done gave. */
@@ -45,7 +45,7 @@ export async function askOutcome(
   options: OperationOptions | undefined,
 ): Promise<OperationOutcome> {
   if (typeof operation !== 'string') {
-    const idempotencyKey = toBytes(operation.idempotencyKey);
+    const idempotencyKey = toBytes(checkObject('operation', operation).idempotencyKey);
     return caller.repeat({ type: 'keyed-outcome', idempotencyKey }, asOutcome, options);
   }
   const [, session = '', sequence = ''] = /^([1-9]\d{0,15})\.([1-9]\d{0,15})$/.exec(operation) ?? [];

@@ -5,7 +5,7 @@
 import type { Compare, Comparison, TxnCommand, TxnOperation, TxnOperationResult } from '@kvd/protocol';
 import { type Bytes, type KeyRange, ownedBytes, toBytes, toRange } from './bytes.js';
 import { Entry } from './entry.js';
-import { bad, checkLease, type MutationOptions, type RangeOptions } from './options.js';
+import { bad, checkLease, checkObject, type MutationOptions, type RangeOptions } from './options.js';
 
 /** A transaction as data: when all compares hold, `success` is done, else `failure`. */
 export type TxnParts = Pick<TxnCommand, 'compares' | 'success' | 'failure'>;
@@ -163,6 +163,7 @@ export class TxnBuilder<
 
   /** All of these must hold, and those given before. Without any, `then` is done. */
   if(...compares: readonly Compare[]): TxnBuilder<Then, Else> {
+    for (const each of compares) checkObject('if', each);
     return new TxnBuilder(this.run, [...this.compares, ...compares], this.success, this.failure);
   }
 

@@ -14,6 +14,7 @@ import { type Bytes, toBytes } from './bytes.js';
 import { type Caller, unexpected } from './caller.js';
 import {
   bad,
+  checkObject,
   checkRevision,
   type DeleteOptions,
   type MutationOptions,
@@ -47,7 +48,8 @@ export class Writes {
     const task = { type: 'put', key: toBytes(key), value: toBytes(value), note: noteOf(options) } as const;
     checkKey(task.key);
     checkValue(task.value);
-    if (options !== undefined && isConditional(options)) return this.conditionalPut(key, value, options);
+    if (options !== undefined && isConditional(checkObject('options', options)))
+      return this.conditionalPut(key, value, options);
     return this.caller.submit(task, asPut, options);
   }
 
@@ -71,7 +73,11 @@ export class Writes {
   }
 
   async deleteRange(range: RangeOptions, options: MutationOptions | undefined): Promise<DeleteResult> {
-    const task = { type: 'delete-range', ...toDeleteRange(range), note: noteOf(options) } as const;
+    const task = {
+      type: 'delete-range',
+      ...toDeleteRange(checkObject('range', range)),
+      note: noteOf(options),
+    } as const;
     return this.caller.submit(task, asDeleted, options);
   }
 
@@ -85,7 +91,7 @@ export class Writes {
   }
 
   async transact(parts: TxnParts, options: MutationOptions | undefined): Promise<TxnResult> {
-    const { compares, success, failure } = parts;
+    const { compares = [], success = [], failure = [] } = checkObject('transaction', parts);
     return this.caller.mutate({ type: 'txn', compares, success, failure }, asTxn, options);
   }
 
