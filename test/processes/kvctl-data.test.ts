@@ -348,7 +348,7 @@ t.test('on one replica', async (t) => {
       /"swapped":false/,
       'PUT s 1\nCAS s 2 3\nPUT s 9\n',
     );
-    t.match(lost.stderr, /line 2: s is not 2 but 1/);
+    t.match(lost.stderr, /line 2: s is not '2' but '1'/);
     await check(t, ['get', 's'], 0, '1\n');
     await check(t, ['run', '-', '--keep-going'], 1, / 1 failed/, 'CAS s NONE 3\nCAS s 1 4\n');
     const watched = await check(

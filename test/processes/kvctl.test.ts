@@ -1,8 +1,9 @@
 /** kvctl as its users run it, on real replicas: results, exit codes, scripts, local clusters, npm start's program. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import {
   freePortRange,
@@ -86,7 +87,9 @@ t.test('on one replica', async (t) => {
     t.equal((await kvctl(['get', 'zero'])).stdout, '007\n', 'a number stays the text it was');
     await check(t, ['put', '--', '-k', '--v'], 0, /revision/);
     t.equal((await kvctl(['get', '--', '-k'])).stdout, '--v\n');
-    await check(t, ['del', '--prefix', ''], 0, /deleted 4/);
+    const refused = await check(t, ['del', '--prefix', ''], 2, /^$/);
+    const [, everything = ''] = /echo '(.*)' \| kvctl txn -/.exec(refused.stderr) ?? [];
+    await check(t, ['txn', '-'], 0, /deleted 4/, everything);
   });
 
   await t.test('bad usage is 2, refused is 4, and each says why', async (t) => {
@@ -209,7 +212,7 @@ t.test('on one replica', async (t) => {
 
     const wrong = 'PUT x 1\nGET x\nEXPECT 2\nPUT x 3\n';
     const stopped = await check(t, ['run', '-'], 1, /1 failed/, wrong);
-    t.match(stopped.stderr, /line 3: expected 2, found 1/);
+    t.match(stopped.stderr, /line 3: expected '2', found '1'/);
     t.equal((await kvctl(['get', 'x'])).stdout, '1\n', 'what follows was not done');
     await check(t, ['run', '-', '--keep-going'], 1, /1 failed/, wrong);
     t.equal((await kvctl(['get', 'x'])).stdout, '3\n');
@@ -275,6 +278,42 @@ t.test('on one replica', async (t) => {
     t.equal(code, 0);
     t.equal(stderr, '');
   });
+
+  const full = '/dev/full';
+  await t.test('what was done but cannot be told is unknown', { skip: !existsSync(full) }, async (t) => {
+    const stdout = openSync(full, 'w');
+    t.teardown(() => closeSync(stdout));
+    const child = spawn(process.execPath, [kvctlBin, '-e', cluster.address(1), 'put', 'full', '1'], {
+      stdio: ['ignore', stdout, 'pipe'],
+    });
+    let stderr = '';
+    child.stderr?.on('data', (chunk) => {
+      stderr += chunk;
+    });
+    const [code] = await once(child, 'close');
+    t.equal(code, 5);
+    t.equal(stderr, 'kvctl: cannot write to stdout: ENOSPC\n');
+    t.equal((await kvctl(['get', 'full'])).stdout, '1\n');
+  });
+
+  // As util-linux has it; elsewhere it takes other arguments.
+  const isTerminal = /util-linux/.test(spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout ?? '');
+  await t.test('Ctrl-C in the shell interrupts what is under way', { skip: !isTerminal }, async (t) => {
+    const endless = path.join(cluster.dir, 'endless.kvd');
+    writeFileSync(endless, 'SLEEP 3600000\n');
+    const shell = onTerminal(t, cluster.address(1), path.join(cluster.dir, 'history'));
+    t.ok(await shell.says(/kvd> /));
+    for (const line of ['SLEEP 3600000', 'WATCH endless 1', `run ${endless}`]) {
+      shell.type(`${line}\r`);
+      // So that it is under way, as a rule; right behind the line it must work, too.
+      await setTimeout(300);
+      shell.type('\u0003');
+      t.ok(await shell.says(/kvctl: interrupted\r\n[\s\S]*kvd> /), line);
+    }
+    shell.type('PUT after-it 1\rEXIT\r');
+    t.ok(await shell.says(/revision \d+/), 'the shell goes on');
+    t.equal(await shell.ended, 0);
+  });
 });
 
 t.test('status tells of every replica, also of one that is gone', async (t) => {
@@ -302,7 +341,17 @@ t.test('status tells of every replica, also of one that is gone', async (t) => {
   const after = await kvctl(['status', '-o', 'json']);
   t.equal(after.code, 0);
   t.match(lines(after)[2], { id: 3, reachable: false, role: 'unreachable' });
-  await Promise.all([cluster.kill(1), cluster.kill(2)]);
+  const leader = await cluster.leader();
+  await cluster.kill(leader);
+  const list = await kvctl(['member', 'list', '--timeout', '2000']);
+  t.equal(list.code, 3);
+  t.match(list.stderr, /no quorum answered/, 'what the one that is left says');
+  const change = await kvctl(['member', 'remove', '3', '--timeout', '2000']);
+  t.equal(change.code, 3);
+  t.match(change.stderr, /nothing was done/);
+  const left = lines(await kvctl(['status', '-o', 'json'])).find((line) => line.reachable === true);
+  t.match(left, { ready: false, reason: /leader/ });
+  await cluster.kill(3 - leader);
   t.equal((await kvctl(['status'])).code, 3);
   const put = await kvctl(['put', 'a', '1', '--timeout', '500']);
   t.equal(put.code, 3, 'nobody there: nothing was done');
@@ -376,6 +425,20 @@ t.test('a local cluster is started, hurt and stopped', async (t) => {
   t.match(lines(await cluster('wipe', '1')), [{ state: 'stopped' }]);
 });
 
+t.test('flags that kvd refuses are bad usage, and what was asked for besides is kept', async (t) => {
+  const dir = path.join(t.testdir(), 'data');
+  const port = await freePortRange(1);
+  const up = (...args: string[]) => runProgram(kvctlBin, ['cluster', 'up', '--dir', dir, ...args]);
+  const bogus = await up('--replicas', '1', '--port', String(port), '--', '--bogus', '1');
+  t.equal(bogus.code, 2);
+  t.match(bogus.stderr, /replica 1 ended: exit 2 .*\n.*bogus/);
+  t.equal((await up()).code, 2, 'the same again');
+  // Its directory is gone before a teardown could stop it.
+  const good = await up('--');
+  t.equal((await runProgram(kvctlBin, ['cluster', 'down', '--dir', dir])).code, 0);
+  t.match(good, { code: 0, stdout: `replica 1  127.0.0.1:${port}  running` });
+});
+
 t.test('npm start: ready line, sample, clean stop, and everything there the second time', async (t) => {
   const dir = path.join(t.testdir(), 'data');
   const port = await freePortRange(3);
@@ -395,7 +458,7 @@ t.test('npm start: ready line, sample, clean stop, and everything there the seco
     const waitFor = async (pattern: RegExp) => {
       while (!pattern.test(stdout)) {
         if (child.exitCode !== null) throw new Error(`it ended: ${stdout}${stderr}`);
-        await new Promise((resolve) => setTimeout(resolve, 20));
+        await setTimeout(20);
       }
       return pattern.exec(stdout);
     };
@@ -434,3 +497,35 @@ t.test('npm start: ready line, sample, clean stop, and everything there the seco
   writeFileSync(path.join(dir, 'cluster.json'), '{');
   t.match(await runProgram(main, ['--dir', dir]), { code: 4, stderr: /damaged/ });
 });
+
+/** A shell of kvctl on a terminal of its own, which script(1) makes. */
+function onTerminal(t: Test, endpoint: string, history: string) {
+  const command = `${process.execPath} ${kvctlBin} -e ${endpoint} shell`;
+  const env = { ...process.env, KVCTL_HISTORY: history };
+  const child = spawn('script', ['-qec', command, '/dev/null'], { env });
+  t.teardown(() => child.kill('SIGKILL'));
+  let said = '';
+  let changed = (): void => undefined;
+  const ended = new Promise<number | null>((resolve) => {
+    child.on('error', () => resolve(null));
+    child.on('close', resolve);
+  });
+  child.stdout.on('data', (chunk) => {
+    said += chunk;
+    changed();
+  });
+  child.stdin.on('error', () => undefined);
+  /** False: it ended without. What it said until then is forgotten. */
+  const says = async (what: RegExp): Promise<boolean> => {
+    while (!what.test(said)) {
+      const more = new Promise<boolean>((resolve) => {
+        changed = () => resolve(true);
+      });
+      if (!(await Promise.race([more, ended.then(() => false)]))) break;
+    }
+    const isSaid = what.test(said);
+    said = '';
+    return isSaid;
+  };
+  return { says, ended, type: (text: string) => child.stdin.write(text) };
+}

@@ -63,7 +63,7 @@ export class WatchReader<T> implements AsyncIterableIterator<T, undefined> {
     const { waiting, isDone } = this;
     this.waiting = [];
     this.isDone = true;
-    for (const { resolve } of waiting) resolve(DONE);
+    for (const each of waiting) each.resolve(DONE);
     if (!isDone) this.source.left();
   }
 }

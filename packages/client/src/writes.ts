@@ -91,7 +91,11 @@ export class Writes {
   }
 
   async transact(parts: TxnParts, options: MutationOptions | undefined): Promise<TxnResult> {
-    const { compares = [], success = [], failure = [] } = checkObject('transaction', parts);
+    const {
+      compares = [],
+      success = [],
+      failure = [],
+    } = checkObject<Partial<TxnParts>>('transaction', parts);
     return this.caller.mutate({ type: 'txn', compares, success, failure }, asTxn, options);
   }
 

@@ -5,7 +5,7 @@
 import { existsSync } from 'node:fs';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { refused } from './errors.js';
+import { reasonOf, refused, usage } from './errors.js';
 import type { Output } from './output.js';
 
 export interface BackupSink {
@@ -20,7 +20,7 @@ export interface BackupSink {
 
 const MODE = 0o600;
 
-/** @throws CliError refused when the file is there and is not to be replaced */
+/** @throws CliError refused when the file is there and is not to be replaced, usage when it cannot be written */
 export async function openSink(file: string, overwrite: boolean, out: Output): Promise<BackupSink> {
   if (file === '-') return new StdoutSink(out);
   const refuseExisting = (): void => {
@@ -28,9 +28,17 @@ export async function openSink(file: string, overwrite: boolean, out: Output): P
   };
   refuseExisting();
   const partial = path.join(path.dirname(file), `.${path.basename(file)}.${process.pid}.partial`);
-  // Left by a process of the same number that was killed.
-  await rm(partial, { force: true });
-  return new FileSink(file, partial, await open(partial, 'wx', MODE), refuseExisting);
+  return new FileSink(file, partial, await openNew(file, partial), refuseExisting);
+}
+
+async function openNew(file: string, partial: string): Promise<FileHandle> {
+  try {
+    // Left by a process of the same number that was killed.
+    await rm(partial, { force: true });
+    return await open(partial, 'wx', MODE);
+  } catch (error) {
+    throw usage(`cannot write ${file}: ${reasonOf(error)}`);
+  }
 }
 
 class FileSink implements BackupSink {

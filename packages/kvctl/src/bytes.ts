@@ -1,5 +1,5 @@
 /** Keys and values between the command line, JSON and bytes. Pure. */
-import { parseBase64 } from '@kvd/protocol';
+import { KvdError, parseBase64 } from '@kvd/protocol';
 import { isUtf8 } from 'node:buffer';
 import { usage } from './errors.js';
 
@@ -15,6 +15,13 @@ export function parseBytes(text: string, encoding: Encoding): Uint8Array {
   }
   const bytes = parseBase64(text);
   if (bytes === null) throw usage(`'${text}' is not base64`);
+  return bytes;
+}
+
+/** The same of a key. @throws CliError usage, KvdError KVD_BAD_REQUEST as a replica would refuse it */
+export function parseKey(text: string, encoding: Encoding): Uint8Array {
+  const bytes = parseBytes(text, encoding);
+  if (bytes.length === 0) throw new KvdError('KVD_BAD_REQUEST', 'a key has at least one byte');
   return bytes;
 }
 

@@ -1,9 +1,11 @@
 /** The command line: commands, flags and help, as INTERFACE says. Parsing only; what a command does is in commands/. */
+import { readFileSync } from 'node:fs';
 import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { addBench } from './bench-cli.js';
 import { addSnapshots } from './backup-cli.js';
 import { addCheck } from './check-cli.js';
+import { usageMessage } from './cli-failure.js';
 import { count, type Doing, fraction, number, optionalText, text, wholeNumber } from './cli-options.js';
 import { chaosCampaign, chaosSet, chaosShow } from './commands/chaos.js';
 import {
@@ -88,6 +90,12 @@ function isShielded(word: unknown): word is string {
   return typeof word === 'string' && word.startsWith(SHIELD);
 }
 
+/** A message about shielded words as they were typed. */
+function plainText(text: string): string {
+  const words = text.split(' ').map((word) => (word.startsWith(SHIELD) ? word.slice(SHIELD.length) : word));
+  return words.join(' ').replaceAll(SHIELD, ' ');
+}
+
 function unshield(args: object): void {
   for (const [name, value] of Object.entries(args)) {
     if (isShielded(value)) Reflect.set(args, name, value.slice(SHIELD.length));
@@ -97,7 +105,7 @@ function unshield(args: object): void {
 /** A parser of kvctl's arguments (shielded); `onDone` gets the exit code of the command that ran. */
 export function makeCli(
   onDone: (exitCode: ExitCode) => void,
-  extraFlags: readonly string[],
+  extraFlags: readonly string[] | undefined,
   contextOf: (args: GlobalArgs) => Context = (args) => new Context(args),
 ): Argv<GlobalArgs> {
   /** Run a command with the context that its global options ask for. */
@@ -106,6 +114,8 @@ export function makeCli(
     unshield(args);
     onDone(await command(contextOf(args), args));
   };
+  /** The command, and what it took no word of. */
+  let words: readonly string[] = [];
   const cli = withGlobals(yargs())
     .scriptName('kvctl')
     .usage('$0 COMMAND: use and look after a kvd cluster')
@@ -119,17 +129,19 @@ export function makeCli(
     .strictCommands()
     .strict()
     .demandCommand(1, 'say which command; kvctl --help lists them')
-    .version(false)
+    .version(packageVersion())
     .alias('h', 'help')
-    .wrap(Math.min(110, process.stdout.columns ?? 110))
+    .wrap(Math.min(110, process.stdout.columns || 110))
     .epilogue(
       'Exit codes: 0 done, 1 negative answer, 2 bad usage, 3 unavailable, 4 refused, 5 outcome unknown.',
     )
+    .middleware(({ _: typed }) => {
+      words = typed.map((word) => plainText(String(word)));
+    }, true)
     .fail((message, error) => {
       // What a coerce function threw comes back as yargs' own error, a command's failure as it was.
-      throw error === undefined || error.name === 'YError'
-        ? usage((message ?? error?.message ?? '').replaceAll(SHIELD, ' '))
-        : error;
+      if (error !== undefined && error.name !== 'YError') throw error;
+      throw usage(usageMessage(plainText(message ?? error?.message ?? ''), words));
     });
   addData(cli, doing);
   addScripts(cli, doing);
@@ -142,6 +154,14 @@ export function makeCli(
   addCheck(cli, doing);
   addRecover(cli, doing);
   return cli.completion('completion', 'print a completion script for the shell');
+}
+
+function packageVersion(): string {
+  const file = new URL('../package.json', import.meta.url);
+  const content: unknown = JSON.parse(readFileSync(file, 'utf8'));
+  return typeof content === 'object' && content !== null && 'version' in content
+    ? String(content.version)
+    : 'unknown';
 }
 
 function withGlobals(cli: Argv): Argv<GlobalArgs> {
@@ -203,7 +223,7 @@ async function runCommand(
   const onDone = (code: ExitCode): void => {
     exitCode = code;
   };
-  await makeCli(onDone, [], contextOf).parseAsync(shield(words));
+  await makeCli(onDone, undefined, contextOf).parseAsync(shield(words));
   return exitCode;
 }
 
@@ -264,7 +284,7 @@ function addChaos(cli: Argv<GlobalArgs>, doing: Doing): void {
         'change what is given, leave the rest',
         (y) =>
           y
-            .option('replica', { ...replica, demandOption: true })
+            .option('replica', { ...replica, describe: 'which, by its number; must be given' })
             .option('fail-rate', { ...fraction('--fail-rate'), describe: 'probability, 0 to 1' })
             .option('interval-ms', {
               ...number('--interval-ms', 1, TIMEOUT_MS_MAX),
@@ -281,13 +301,13 @@ function addChaos(cli: Argv<GlobalArgs>, doing: Doing): void {
       .command(
         'campaign',
         'make a replica compete for leadership now',
-        (y) => y.option('replica', { ...replica, demandOption: true }),
-        doing((context, args) => chaosCampaign(context, args.replica ?? 0)),
+        (y) => y.option('replica', replica),
+        doing((context, args) => chaosCampaign(context, args.replica)),
       ),
   );
 }
 
-function addCluster(cli: Argv<GlobalArgs>, doing: Doing, extraFlags: readonly string[]): void {
+function addCluster(cli: Argv<GlobalArgs>, doing: Doing, flags: readonly string[] | undefined): void {
   const numbered = (
     cluster: Argv<GlobalArgs & { dir: string }>,
     name: string,
@@ -316,14 +336,12 @@ function addCluster(cli: Argv<GlobalArgs>, doing: Doing, extraFlags: readonly st
     const cluster = y.option('dir', directory).demandCommand(1, 'say which: kvctl cluster --help lists them');
     cluster.command(
       'up',
-      'start it, or those replicas that are down; flags after -- go to every kvd',
+      'start it, or those replicas that are down; flags after -- go to every kvd from now on (-- alone: none)',
       (up) =>
         up
           .option('replicas', { ...number('--replicas', 1, 9), describe: 'how many, at the first start [5]' })
           .option('port', { ...number('--port', 1, 65_535), describe: 'of replica 1 [15000]' }),
-      doing((context, { dir, replicas, port }) =>
-        clusterUp(context, dir, { replicas, port, flags: extraFlags.length > 0 ? extraFlags : undefined }),
-      ),
+      doing((context, { dir, replicas, port }) => clusterUp(context, dir, { replicas, port, flags })),
     );
     cluster.command(
       'down',

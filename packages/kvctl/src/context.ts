@@ -66,6 +66,11 @@ export class Context {
     return this.shell?.stop;
   }
 
+  /** For each operation that may take long. */
+  get stopping(): { readonly signal?: AbortSignal } {
+    return this.stop === undefined ? {} : { signal: this.stop };
+  }
+
   /** Contexts with the same key can share a client. */
   get clientKey(): string {
     const { endpoints, timeoutMs, consistency, principal } = this;

@@ -32,6 +32,12 @@ export function unavailable(message: string): CliError {
   return new CliError(EXIT.unavailable, 'KVCTL_UNAVAILABLE', message);
 }
 
+/** Why a file could not be used, without its name: Node.js puts the code before it, and call and path behind. */
+export function reasonOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return message.replace(/^E[A-Z]+: /, '').replace(/, \w+( '.*)?$/, '');
+}
+
 /** The code to end with after `error`. */
 export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof CliError) return error.exitCode;

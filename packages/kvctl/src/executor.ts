@@ -22,7 +22,7 @@ export interface Done {
 }
 
 export interface ExecutorOptions {
-  /** Gives up what is under way. */
+  /** Gives up what is under way, where execute() is not told of another. */
   readonly signal?: AbortSignal;
   /** How long a WATCH waits for its events. */
   readonly timeoutMs: number;
@@ -38,24 +38,33 @@ export class Executor {
   private lastGet: Entry | null | 'failed' | undefined = undefined;
   /** What WATCH has told, or left behind, is at or below this revision; undefined: begin() was not called. */
   private watched: number | undefined = undefined;
-  private readonly reading: { readonly signal?: AbortSignal };
-  private readonly writing: { readonly signal?: AbortSignal; readonly reason?: string };
+  /** Of the operation under way. */
+  private signal: AbortSignal | undefined;
 
   constructor(
     private readonly client: KvdClient,
     private readonly options: ExecutorOptions,
   ) {
-    this.reading = options.signal === undefined ? {} : { signal: options.signal };
-    this.writing = { ...this.reading, ...options.note };
+    this.signal = options.signal;
+  }
+
+  private get reading(): { readonly signal?: AbortSignal } {
+    return this.signal === undefined ? {} : { signal: this.signal };
+  }
+
+  private get writing(): { readonly signal?: AbortSignal; readonly reason?: string } {
+    return { ...this.reading, ...this.options.note };
   }
 
   /** From now on a WATCH sees what happens, also what this executor does itself. */
-  async begin(): Promise<void> {
+  async begin(signal = this.options.signal): Promise<void> {
+    this.signal = signal;
     this.watched = await this.client.revision(this.reading);
   }
 
-  /** @throws KvdError what the operation failed with */
-  async execute(operation: ScriptOperation): Promise<Done> {
+  /** One at a time. @throws KvdError what the operation failed with */
+  async execute(operation: ScriptOperation, signal = this.options.signal): Promise<Done> {
+    this.signal = signal;
     switch (operation.op) {
       case 'PUT': {
         const { revision } = await this.client.put(operation.key, operation.value, this.writing);
@@ -123,13 +132,14 @@ export class Executor {
     if (succeeded) return done(json, `revision ${revision}`);
     // Only for people: it may be another by now, and a value need not fit the result of a transaction.
     const found = await this.client.get(key, this.reading);
-    const mismatch = `${key} is not ${old ?? 'NONE'} but ${found === undefined ? 'NONE' : printable(found.value)}`;
+    const mismatch = `${key} is not ${shown(old)} but ${shown(found?.value)}`;
     return { json, text: `not swapped: ${mismatch}`, mismatch };
   }
 
   /** Whole revisions: what else the last one did is left behind, and the next WATCH begins after it. */
   private async watch({ prefix, count }: Of<'WATCH'>): Promise<Done> {
-    const { signal, timeoutMs } = this.options;
+    const { signal } = this;
+    const { timeoutMs } = this.options;
     const late = AbortSignal.timeout(timeoutMs);
     const events: WatchEvent[] = [];
     const after = this.watched ?? (await this.client.revision(this.reading));
@@ -164,10 +174,15 @@ export class Executor {
       return { ...done({ op: 'EXPECT', value: wanted, ok: false }, mismatch), mismatch };
     }
     const ok = value === null ? last === null : last !== null && Buffer.from(value).equals(last.value);
-    const found = last === null ? 'NONE' : printable(last.value);
-    const mismatch = ok ? '' : `expected ${wanted}, found ${found}`;
+    const mismatch = ok ? '' : `expected ${shown(value)}, found ${shown(last?.value)}`;
     return { ...done({ op: 'EXPECT', value: wanted, ok }, ok ? 'as expected' : mismatch), mismatch };
   }
+}
+
+/** A value in quotes, for one may be called NONE. */
+function shown(value: string | Uint8Array | null | undefined): string {
+  if (value === null || value === undefined) return 'no value';
+  return `'${printable(Buffer.from(value))}'`;
 }
 
 function done(json: Readonly<Record<string, unknown>>, text: string): Done {

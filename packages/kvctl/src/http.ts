@@ -8,7 +8,20 @@ export interface HttpAnswer {
 
 const BODY_BYTES_MAX = 1024 * 1024;
 
-/** @throws Error when there is no whole answer within `timeoutMs` */
+/** No answer, or not a whole one. `message` says why without the address, which whoever asked names. */
+export class HttpError extends Error {
+  override name = 'HttpError';
+
+  constructor(
+    message: string,
+    /** Did a connection never come about, so that certainly nothing was asked? */
+    readonly isRefused: boolean,
+  ) {
+    super(message);
+  }
+}
+
+/** @throws HttpError when there is no whole answer within `timeoutMs` */
 export function httpCall(
   method: 'GET' | 'PUT' | 'POST',
   address: string,
@@ -23,8 +36,12 @@ export function httpCall(
       text === '' ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
     const headers = { ...ofBody, ...moreHeaders };
     const signal = AbortSignal.timeout(timeoutMs);
-    const onError = (error: Error) =>
-      reject(signal.aborted ? new Error(`${address} did not answer within ${timeoutMs} ms`) : error);
+    const onError = (error: NodeJS.ErrnoException) =>
+      reject(
+        signal.aborted
+          ? new HttpError(`did not answer within ${timeoutMs} ms`, false)
+          : new HttpError(whyLost(error, address), error.code === 'ECONNREFUSED'),
+      );
     const request = http.request(
       `http://${address}${path}`,
       { method, headers, agent: false, signal },
@@ -34,8 +51,7 @@ export function httpCall(
         response.on('data', (chunk: Buffer) => {
           chunks.push(chunk);
           bytes += chunk.length;
-          if (bytes > BODY_BYTES_MAX)
-            response.destroy(new Error(`${address} sent more than ${BODY_BYTES_MAX} bytes`));
+          if (bytes > BODY_BYTES_MAX) response.destroy(new Error(`sent more than ${BODY_BYTES_MAX} bytes`));
         });
         response.on('error', onError);
         response.on('end', () => {
@@ -46,6 +62,21 @@ export function httpCall(
     request.on('error', onError);
     request.end(text);
   });
+}
+
+function whyLost({ code, message }: NodeJS.ErrnoException, address: string): string {
+  switch (code) {
+    case 'ECONNREFUSED':
+      return 'connection refused';
+    case 'ECONNRESET':
+      return 'the connection broke off';
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return 'no such host';
+    default:
+      // As in 'connect EHOSTUNREACH 10.0.0.1:15000'.
+      return message.replace(` ${address}`, '');
+  }
 }
 
 /** The fields of a JSON object. @throws Error when it is none */

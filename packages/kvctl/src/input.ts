@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { CliError, EXIT, refused, usage } from './errors.js';
+import { CliError, EXIT, reasonOf, refused, usage } from './errors.js';
 
 /** The file's bytes, or stdin's for `-`. @throws CliError when it cannot be read or is longer than `bytesMax` */
 export async function readAll(file: string, bytesMax: number): Promise<Buffer> {
@@ -22,16 +22,31 @@ export async function readAll(file: string, bytesMax: number): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-/** A stream of the file or of stdin. @throws CliError usage when there is no such file */
+/** A stream of the file or of stdin. @throws CliError usage when there is no such file, or it is a directory */
 export async function openInput(file: string): Promise<Readable> {
   if (file === '-') return process.stdin;
+  await checkInput(file);
+  return createReadStream(file);
+}
+
+/** @throws CliError usage when it cannot be read */
+export async function checkInput(file: string): Promise<void> {
+  // A directory can be opened; only reading it fails, and does not say which.
+  if (file !== '-' && (await isDirectory(file))) throw usage(`cannot read ${file}: it is a directory`);
+}
+
+/** @throws CliError usage when it cannot be opened */
+async function isDirectory(file: string): Promise<boolean> {
   try {
     const handle = await open(file, 'r');
-    await handle.close();
+    try {
+      return (await handle.stat()).isDirectory();
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
-    throw usage(`cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`);
+    throw usage(`cannot read ${file}: ${reasonOf(error)}`);
   }
-  return createReadStream(file);
 }
 
 /** A line of input, without its end. */

@@ -4,10 +4,10 @@ import { EXIT, type ExitCode, exitCodeOf } from './errors.js';
 import { endOnBrokenPipe, Output } from './output.js';
 
 /** `kvctl cluster up … -- FLAGS`: what comes after -- belongs to kvd, and yargs must not see it. */
-function splitExtra(argv: readonly string[]): [own: readonly string[], extra: readonly string[]] {
+function splitExtra(argv: readonly string[]): [own: readonly string[], extra: readonly string[] | undefined] {
   const at = argv.indexOf('--');
   const words = argv.slice(0, at).filter((word) => !word.startsWith('-'));
-  if (at < 0 || !words.includes('cluster') || !words.includes('up')) return [argv, []];
+  if (at < 0 || !words.includes('cluster') || !words.includes('up')) return [argv, undefined];
   return [argv.slice(0, at), argv.slice(at + 1)];
 }
 

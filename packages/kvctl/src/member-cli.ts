@@ -24,7 +24,7 @@ const CHANGES = {
     words: '<id>',
     about: 'it lost its disk and is a member again (where kvd runs with --readmit manual)',
   },
-  quorum: { words: '<size>', about: "so many accept each value, or 'majority'" },
+  quorum: { words: '<size>', about: "so many accept each value; 'majority' or 0: a majority" },
   'move-leader': { words: '[id]', about: 'it leads from now on, or whoever is fit best' },
 } as const;
 

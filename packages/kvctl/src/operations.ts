@@ -4,7 +4,7 @@
  */
 import { KvdError } from '@kvd/client';
 import { parseInt64, parseTxnJson, type TxnParts } from '@kvd/protocol';
-import { splitWords } from './words.js';
+import { readWords } from './words.js';
 
 export type ScriptOperation =
   | { readonly op: 'PUT'; readonly key: string; readonly value: string }
@@ -38,7 +38,10 @@ export const OPERATIONS: readonly { readonly usage: string; readonly about: stri
     usage: 'WATCH prefix [n]',
     about: 'wait for n (1) events of keys that begin with prefix, since the last WATCH',
   },
-  { usage: 'EXPECT value', about: 'check the value of the last GET; EXPECT NONE: it was absent' },
+  {
+    usage: 'EXPECT value',
+    about: "check the value of the last GET; NONE: there was none ('NONE' in quotes is a value)",
+  },
   { usage: 'SLEEP ms', about: 'wait' },
 ];
 
@@ -52,12 +55,22 @@ const TXN_LINE = /^\s*txn\s+(\{.*)$/is;
 export function parseLine(line: string): ScriptOperation | null {
   const [, json] = TXN_LINE.exec(line) ?? [];
   if (json !== undefined) return parseTxn(json);
-  const words = splitWords(line);
-  return words.length === 0 ? null : parseOperation(words);
+  const words = readWords(line);
+  if (words.length === 0) return null;
+  return parseOperation(
+    words.map(({ text }) => text),
+    (index) => words[index]?.text === 'NONE' && !words[index].isQuoted,
+  );
 }
 
-/** The operation that the words of a line are. @throws OperationError saying what is wrong */
-export function parseOperation(words: readonly string[]): ScriptOperation {
+/**
+ * The operation that the words of a line are. `isNone`: is this word NONE, and not the value 'NONE' in quotes?
+ * @throws OperationError saying what is wrong
+ */
+export function parseOperation(
+  words: readonly string[],
+  isNone = (index: number): boolean => words[index] === 'NONE',
+): ScriptOperation {
   const [name = '', ...rest] = words;
   const [first = '', second = '', third = ''] = rest;
   switch (name.toUpperCase()) {
@@ -76,7 +89,7 @@ export function parseOperation(words: readonly string[]): ScriptOperation {
       return { op: 'SCAN', prefix: first };
     case 'CAS':
       checkCount(rest, 3, 3, 'CAS key old new');
-      return { op: 'CAS', key: checkKey(first), old: second === 'NONE' ? null : second, value: third };
+      return { op: 'CAS', key: checkKey(first), old: isNone(2) ? null : second, value: third };
     case 'ADD': {
       checkCount(rest, 2, 2, 'ADD key number');
       const delta = parseInt64(second);
@@ -91,7 +104,7 @@ export function parseOperation(words: readonly string[]): ScriptOperation {
       return { op: 'WATCH', prefix: first, count: wholeNumber('WATCH', second || '1', 1, WATCH_EVENTS_MAX) };
     case 'EXPECT':
       checkCount(rest, 1, 1, 'EXPECT value');
-      return { op: 'EXPECT', value: first === 'NONE' ? null : first };
+      return { op: 'EXPECT', value: isNone(1) ? null : first };
     case 'SLEEP':
       checkCount(rest, 1, 1, 'SLEEP ms');
       return { op: 'SLEEP', ms: wholeNumber('SLEEP', first, 0, SLEEP_MS_MAX) };

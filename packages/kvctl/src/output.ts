@@ -1,10 +1,11 @@
 /**
  * Where everything that kvctl says goes: results to stdout, the rest to stderr; JSON lines or text. A reader that goes
- * away (EPIPE) ends kvctl quietly, whatever it was doing.
+ * away (EPIPE) ends kvctl quietly, whatever it was doing; a full disk ends it with a word.
  */
 import { once } from 'node:events';
+import { writeSync } from 'node:fs';
 import { type ErrorCode, KvdError } from '@kvd/client';
-import { describeError } from './errors.js';
+import { describeError, EXIT } from './errors.js';
 
 export type Format = 'text' | 'json';
 
@@ -52,11 +53,28 @@ export class Output {
   }
 }
 
-/** End the process quietly when nobody reads any more. */
+const STDERR_FD = 2;
+
+/**
+ * End the process when its output cannot be written: quietly when nobody reads any more, else as one whose outcome is
+ * unknown, for what was done (a put perhaps) could not be told, and neither 'key absent' nor 'refused' would be true.
+ */
 export function endOnBrokenPipe(): void {
-  for (const stream of [process.stdout, process.stderr]) {
+  const streams = { stdout: process.stdout, stderr: process.stderr };
+  for (const [name, stream] of Object.entries(streams)) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      process.exit(error.code === 'EPIPE' ? 0 : 4);
+      if (error.code === 'EPIPE') process.exit(EXIT.done);
+      sayAtOnce(`kvctl: cannot write to ${name}: ${error.code ?? error.message}\n`);
+      process.exit(EXIT.unknown);
     });
+  }
+}
+
+/** The process ends next. */
+function sayAtOnce(text: string): void {
+  try {
+    writeSync(STDERR_FD, text);
+  } catch {
+    // Stderr cannot be written either: nobody is left to tell.
   }
 }

@@ -25,7 +25,13 @@ export async function askReplicas(endpoints: readonly string[], timeoutMs: numbe
   for (const report of reports) {
     for (const member of membersOf(report)) if (!byId.has(member.id)) missing.set(member.id, member.address);
   }
-  const more = await Promise.all([...missing].map(([id, address]) => ask(address, id, timeoutMs)));
+  const more = await Promise.all(
+    [...missing].map(async ([id, address]) => {
+      // Who was silent as an endpoint is not waited for a second time.
+      const asked = reports.find((report) => !report.reachable && report.address === address);
+      return asked === undefined ? ask(address, id, timeoutMs) : { ...asked, id };
+    }),
+  );
   for (const report of more) byId.set(report.id, report);
   const known = new Set([...byId.values()].map((report) => report.address));
   const strangers = reports.filter((report) => !report.reachable && !known.has(report.address));
@@ -44,12 +50,14 @@ export async function findReplica(
 }
 
 async function ask(address: string, id: number, timeoutMs: number): Promise<ReplicaReport> {
+  const deadlineMs = performance.now() + timeoutMs;
   try {
     const { status, body } = await httpCall('GET', address, '/v1/status', timeoutMs);
     if (status !== 200) throw new Error(`HTTP ${status}`);
     const fields = parseObject(body);
     if (typeof fields.id !== 'number') throw new Error('the answer is no status');
-    return { id: fields.id, address, reachable: true, error: '', status: fields };
+    const reason = await whyNotReady(address, fields, deadlineMs - performance.now());
+    return { id: fields.id, address, reachable: true, error: '', status: { ...fields, ...reason } };
   } catch (error) {
     return {
       id,
@@ -58,6 +66,23 @@ async function ask(address: string, id: number, timeoutMs: number): Promise<Repl
       error: error instanceof Error ? error.message : String(error),
       status: {},
     };
+  }
+}
+
+/** The status has a reason only where something is wrong with the replica itself; /readyz has one whenever it is not ready. */
+async function whyNotReady(
+  address: string,
+  { ready, reason }: Readonly<Record<string, unknown>>,
+  timeoutMs: number,
+): Promise<{ readonly reason?: string }> {
+  if (ready !== false || (typeof reason === 'string' && reason !== '')) return {};
+  try {
+    const answer = await httpCall('GET', address, '/readyz', Math.max(1, Math.ceil(timeoutMs)));
+    const { message } = parseObject(answer.body);
+    return answer.status === 503 && typeof message === 'string' ? { reason: message } : {};
+  } catch {
+    // It answered a moment ago, and what it said then is worth showing.
+    return {};
   }
 }
 

@@ -44,6 +44,15 @@ export function exitCodeOfSignal(name: NodeJS.Signals): number {
   return 128 + constants.signals[name];
 }
 
+/** For work that knows no signal, and only asks: it goes on, and nobody waits for it. @throws Error when the signal fires first */
+export function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  const aborted = anyAborted(signal).then(() => {
+    throw new Error('interrupted');
+  });
+  return Promise.race([work, aborted]);
+}
+
 /** Resolves when any of them fires. */
 export function anyAborted(...signals: readonly AbortSignal[]): Promise<void> {
   return new Promise((resolve) => {

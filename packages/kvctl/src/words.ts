@@ -8,12 +8,23 @@ export class WordsError extends Error {
 /** A double-quoted backslash means itself before anything but these, as in a shell. */
 const ESCAPED_IN_QUOTES = '"\\$`';
 
+export interface Word {
+  readonly text: string;
+  /** Was any of it quoted or escaped? Then it is a value, whatever it looks like. */
+  readonly isQuoted: boolean;
+}
+
+/** The words of `line`, without their quotes. @throws WordsError as readWords */
+export function splitWords(line: string): string[] {
+  return readWords(line).map(({ text }) => text);
+}
+
 /**
  * The words of `line`. A # that begins a word begins a comment; nothing is expanded.
  * @throws WordsError on a quote that is not closed, or a backslash at the end
  */
-export function splitWords(line: string): string[] {
-  const words: string[] = [];
+export function readWords(line: string): Word[] {
+  const words: Word[] = [];
   let at = 0;
   while (at < line.length) {
     if (/\s/.test(line.charAt(at))) {
@@ -21,14 +32,15 @@ export function splitWords(line: string): string[] {
       continue;
     }
     if (line.charAt(at) === '#') break;
-    const [word, next] = readWord(line, at);
-    words.push(word);
+    const [text, next] = readWord(line, at);
+    // A word that is all as it was written had no quotes.
+    words.push({ text, isQuoted: text.length !== next - at });
     at = next;
   }
   return words;
 }
 
-function readWord(line: string, start: number): [word: string, next: number] {
+function readWord(line: string, start: number): [text: string, next: number] {
   let word = '';
   let at = start;
   while (at < line.length && !/\s/.test(line.charAt(at))) {

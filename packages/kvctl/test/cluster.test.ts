@@ -2,17 +2,21 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { KvdError } from '@kvd/client';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { decideLayout, type Layout, readLayout, writeLayout } from '../src/cluster/layout.js';
-import { changes } from '../src/cluster/live-view.js';
+import { changes, LiveView } from '../src/cluster/live-view.js';
 import { LocalCluster } from '../src/cluster/local-cluster.js';
 import { takeOwnership } from '../src/cluster/owner-file.js';
 import { readProcessFile, writeProcessFile } from '../src/cluster/process-file.js';
-import { statusLine } from '../src/commands/status.js';
+import { openForStart } from '../src/commands/cluster.js';
+import { statusLine, statusTable } from '../src/commands/status.js';
+import { makeDirectory } from '../src/directory.js';
 import { exitCodeOf, refused, usage } from '../src/errors.js';
-import type { ReplicaReport } from '../src/replicas.js';
+import { askReplicas, type ReplicaReport } from '../src/replicas.js';
 
 const five: Layout = {
   version: 1,
@@ -46,6 +50,32 @@ t.test('the number of replicas is decided at the first start', async (t) => {
   });
   t.throws(() => decideLayout('d', null, { replicas: 10 }), { code: 'KVCTL_USAGE' });
   t.throws(() => decideLayout('d', null, { port: 65_533 }), { code: 'KVCTL_USAGE' }, 'no room for five');
+});
+
+t.test('a first start that failed is remembered, and may be asked for anew', async (t) => {
+  const dir = path.join(t.testdir(), 'data');
+  const layoutOf = (wish: Parameters<typeof openForStart>[1]): Layout => openForStart(dir, wish).layout;
+  t.match(layoutOf({ replicas: 1, port: 26_200, flags: ['--bogus', '1'] }), { replicas: 1, port: 26_200 });
+  t.match(layoutOf({ replicas: undefined, port: undefined, flags: undefined }), {
+    replicas: 1,
+    port: 26_200,
+    flags: ['--bogus', '1'],
+  });
+  t.match(layoutOf({ replicas: 3, flags: [] }), { replicas: 3, port: 26_200, flags: [] });
+});
+
+t.test('a directory is made with its parents, or it is said which cannot be', async (t) => {
+  const base = t.testdir({ file: '' });
+  makeDirectory(path.join(base, 'a', 'b'));
+  makeDirectory(path.join(base, 'a', 'b'));
+  t.ok(existsSync(path.join(base, 'a', 'b')));
+  t.throws(() => makeDirectory(path.join(base, 'file', 'b')), { exitCode: 4, message: /file is a file/ });
+  // Node.js 20 would try for ever to make parents there.
+  if (existsSync('/proc/self'))
+    t.throws(() => writeLayout('/proc/foo/bar', five), {
+      exitCode: 4,
+      message: 'cannot make the directory /proc/foo: no such file or directory',
+    });
 });
 
 t.test('who joins has the next number, and who was removed is counted no more', async (t) => {
@@ -143,6 +173,65 @@ t.test('a line of status has its fields, reachable or not', async (t) => {
   }
 });
 
+t.test('who cannot be reached lags as far as the leader knows', async (t) => {
+  const gone: ReplicaReport = {
+    id: 2,
+    address: 'h:2',
+    reachable: false,
+    error: 'connection refused',
+    status: {},
+  };
+  const leader = report(1, 'leader', { chosenThrough: 20, appliedThrough: 20 });
+  const notes = new Map([[2, { note: 'cannot be reached', lag: 7 }]]);
+  t.match(statusLine(gone, [leader, gone], notes), { lag: 7, note: 'cannot be reached' });
+  const row = statusTable([leader, gone], notes).split('\n').at(-2) ?? '';
+  t.match(row, /h:2 +│ unreachable │ 7 +│ connection refused +│/, 'and says once that it is gone');
+});
+
+t.test('a table that is too wide keeps what is wrong', async (t) => {
+  const reason = 'no leader is known';
+  const one = report(1, 'candidate', { ready: false, reason, ballot: '18.1', stateHash: 'e4f5bd393626371b' });
+  for (const [columns, width] of [
+    [80, 80],
+    [0, 80],
+    [200, 200],
+  ] as const) {
+    let shown = '';
+    const stdout = { isTTY: true, columns, write: (text: string) => (shown += text) };
+    const process = { id: 1, address: one.address, state: 'running', pid: 1 } as const;
+    new LiveView(stdout as unknown as NodeJS.WriteStream).show({ processes: [process], reports: [one] });
+    const rows = shown.split('\n').filter((line) => line.startsWith('│'));
+    t.match(rows[1], /candidate .*not ready: no leader is known/, `${columns} columns`);
+    for (const row of rows) t.ok(row.length <= width);
+  }
+});
+
+t.test('a replica that is silent is waited for once, and why it is not ready is asked for', async (t) => {
+  const asked: string[] = [];
+  const silent = await serve(t, (url) => {
+    asked.push(`silent ${url}`);
+    return null;
+  });
+  const status = {
+    id: 1,
+    role: 'candidate',
+    ready: false,
+    reason: '',
+    members: [{ id: 2, address: silent }],
+  };
+  const one = await serve(t, (url) => {
+    asked.push(`one ${url}`);
+    if (url === '/v1/status') return [200, status];
+    return [503, { code: 'KVD_UNAVAILABLE', message: 'no leader is known' }];
+  });
+  const reports = await askReplicas([one, silent], 300);
+  t.match(reports, [
+    { id: 1, reachable: true, status: { ready: false, reason: 'no leader is known' } },
+    { id: 2, address: silent, reachable: false, error: 'did not answer within 300 ms' },
+  ]);
+  t.same(asked.sort(), ['one /readyz', 'one /v1/status', 'silent /v1/status']);
+});
+
 t.test('each kind of error has its exit code', async (t) => {
   t.equal(exitCodeOf(usage('x')), 2);
   t.equal(exitCodeOf(refused('x')), 4);
@@ -153,6 +242,24 @@ t.test('each kind of error has its exit code', async (t) => {
     t.equal(exitCodeOf(new KvdError(code, 'x', 'unknown')), 5, `what may have happened is unknown: ${code}`);
   t.equal(exitCodeOf(new KvdError('KVD_SESSION_EXPIRED', 'x')), 5);
 });
+
+/** A replica's HTTP; null: it says nothing. */
+async function serve(
+  t: Test,
+  answer: (url: string) => [status: number, json: object] | null,
+): Promise<string> {
+  const server = http.createServer((request, response) => {
+    const said = answer(request.url ?? '');
+    if (said !== null) response.writeHead(said[0]).end(JSON.stringify(said[1]));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
 
 function report(id: number, role: string, more: Record<string, unknown> = {}): ReplicaReport {
   return { id, address: `127.0.0.1:1500${id}`, reachable: true, error: '', status: { id, role, ...more } };

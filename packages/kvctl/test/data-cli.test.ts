@@ -24,6 +24,15 @@ t.test('bad usage of the commands that work on data', async (t) => {
     ['put', 'a', '1', '--lease', '0'],
     ['get', 'a', '--revision', '0'],
     ['del', '--prefix', 'a', '--if-revision', '1'],
+    ['del', '--prefix', ''],
+    ['--hex', 'del', '--prefix', ''],
+    ['txn', import.meta.dirname],
+    ['run', import.meta.dirname],
+    ['load', import.meta.dirname],
+    ['load', '/does/not/exist'],
+    ['check', import.meta.dirname],
+    ['snapshot', 'status', import.meta.dirname],
+    ['snapshot', 'save', '/does/not/exist'],
     ['scan', '--count', '--reverse'],
     ['txn'],
     ['txn', '/does/not/exist'],
@@ -56,6 +65,30 @@ t.test('bad usage of the commands that work on data', async (t) => {
     t.equal(exitCode, 2, args.join(' '));
     t.not(message, '', 'it says why');
     t.notMatch(message, /\0/);
+  }
+});
+
+t.test('what is wrong is said in the words that were typed', async (t) => {
+  const cases: [words: string[], exitCode: number, message: string | RegExp][] = [
+    [['put', 'a', 'b', 'c'], 2, "'c' is too much: kvctl put --help shows what put takes"],
+    [['put', '--', '-a', '-b', '-c d'], 2, /^'-c d' is too much/],
+    [['cluster', 'up', 'x'], 2, "'x' is too much: kvctl cluster up --help shows what cluster up takes"],
+    [['frob'], 2, 'Unknown command: frob'],
+    [['cluster', 'frob'], 2, 'Unknown command: frob'],
+    [['chaos', 'set', '--fail-rate', '0.05'], 2, /needs --replica N/],
+    [['chaos', 'campaign'], 2, /needs --replica N/],
+    [['snapshot', 'restore', 'x'], 2, '--data and --peers must be given'],
+    [['del', '--prefix', ''], 2, /at least one byte; to delete every key: .*kvctl txn -$/],
+    [['get', ''], 4, 'a key has at least one byte'],
+    [['put', '', 'x'], 4, 'a key has at least one byte'],
+    [['load', '/'], 2, 'cannot read /: it is a directory'],
+    [['load', '/does/not/exist'], 2, 'cannot read /does/not/exist: no such file or directory'],
+    [['snapshot', 'save', '/does/not/exist'], 2, 'cannot write /does/not/exist: no such file or directory'],
+  ];
+  for (const [words, exitCode, message] of cases) {
+    const end = await endOf(words);
+    t.equal(end.exitCode, exitCode, words.join(' '));
+    t.match(end.message, message);
   }
 });
 

@@ -69,6 +69,7 @@ t.test('a change in words', async (t) => {
   });
   t.same(readChange(['readmit', '2'], false), { type: 'readmit', replicaId: 2 });
   t.same(readChange(['quorum', 'majority'], false), { type: 'accept-quorum', size: 0 });
+  t.same(readChange(['quorum', '0'], false), { type: 'accept-quorum', size: 0 }, 'as majority');
   t.same(readChange(['quorum', '2'], false), { type: 'accept-quorum', size: 2 });
   t.same(readChange(['move-leader'], false), { type: 'move-leader', replicaId: 0 });
   for (const words of [
@@ -140,6 +141,10 @@ t.test('what the cluster survives, in words', async (t) => {
     'survives the crash of 2, the loss of 2 disks; now: the crash of 1',
   );
   t.match(toleranceText({ ...tolerance, crashesNow: -1 }), /NO QUORUM/);
+  t.equal(
+    toleranceText({ ...tolerance, crashes: -4, lostDisks: -1, crashesNow: -4 }),
+    'survives the crash of 0, the loss of 0 disks; now: NO QUORUM can be reached',
+  );
 });
 
 t.test('the table of members, and a plan', async (t) => {
@@ -167,6 +172,65 @@ t.test('the table of members, and a plan', async (t) => {
     /note: replica 2 is away\n {3}REFUSED: it would lose the quorum \(--force/,
   ])
     t.match(plan, wanted);
+});
+
+t.test('a step that cannot be has no after', async (t) => {
+  const after = { ...tolerance, acceptQuorum: 9, prepareQuorum: -3, crashes: -4, crashesNow: -4 };
+  const refusal = { refused: 'there would be 5 voters', forceable: false, warnings: [] };
+  const step = { what: 'make the accept quorum 9', during: after, after, ...refusal };
+  t.equal(
+    planText(report(three, { steps: [step] })),
+    [
+      'now: survives the crash of 1, the loss of 1 disk',
+      '1. make the accept quorum 9',
+      '   REFUSED: there would be 5 voters',
+    ].join('\n'),
+  );
+});
+
+t.test('a replica gives up before it is given up, and says why', async (t) => {
+  const given: number[] = [];
+  const server = http.createServer((request, response) => {
+    const timeoutMs = Number(request.headers['kvd-timeout-ms']);
+    given.push(timeoutMs);
+    const body = { code: 'KVD_UNAVAILABLE', message: 'no leader took the request in time; nothing was done' };
+    // As a replica without a leader does: it waits for one as long as it may.
+    const waitMs = given.length === 1 ? timeoutMs : 0;
+    request.resume().on('end', () => {
+      setTimeout(() => response.writeHead(503).end(JSON.stringify(body)), waitMs);
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const address = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const change = readChange(['remove', '3'], false);
+  // Who cannot be reached says less, even if it is asked last.
+  const client = new MembersClient([address, '127.0.0.1:1'], 1_200);
+  await t.rejects(client.request({ change, plan: false, force: false }), {
+    code: 'KVD_UNAVAILABLE',
+    outcome: 'not-done',
+    message: /nothing was done/,
+  });
+  t.ok(
+    given.every((ms) => ms >= 1 && ms <= 1_000 - 300),
+    given.join(', '),
+  );
+});
+
+t.test('an address is named once', async (t) => {
+  const silent = http.createServer(() => undefined);
+  silent.listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  t.teardown(() => silent.closeAllConnections());
+  t.teardown(() => silent.close());
+  const address = `127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  await t.rejects(new MembersClient([address], 100).ask(), {
+    message: new RegExp(`^${address}: did not answer within \\d+ ms$`),
+  });
+  await t.rejects(new MembersClient(['127.0.0.1:1'], 100).ask(), {
+    message: '127.0.0.1:1: connection refused',
+  });
 });
 
 t.test('it asks the next endpoint when one cannot, and says what it was refused', async (t) => {

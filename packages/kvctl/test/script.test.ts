@@ -1,12 +1,14 @@
 /** Scripts and what they are made of: words, operations, bytes, lines of input. */
+import type { KvdClient } from '@kvd/client';
 import { bytesField } from '@kvd/protocol';
 import t from 'tap';
 import { parseBytes, printable } from '../src/bytes.js';
 import { shield } from '../src/cli.js';
+import { Executor } from '../src/executor.js';
 import { readLines } from '../src/input.js';
 import { parseLine, parseOperation } from '../src/operations.js';
 import { parseScript, ScriptError } from '../src/script.js';
-import { splitWords, WordsError } from '../src/words.js';
+import { readWords, splitWords, WordsError } from '../src/words.js';
 
 t.test('words are split as a shell would', async (t) => {
   const cases: [line: string, words: string[]][] = [
@@ -28,6 +30,15 @@ t.test('words are split as a shell would', async (t) => {
     ['PUT ключ 値', ['PUT', 'ключ', '値']],
   ];
   for (const [line, words] of cases) t.same(splitWords(line), words, line);
+});
+
+t.test('a word that was quoted is known as one', async (t) => {
+  const quoted = (line: string): boolean[] => readWords(line).map(({ isQuoted }) => isQuoted);
+  t.same(quoted(`NONE 'NONE' "NONE" N\\ONE NO'NE' ''`), [false, true, true, true, true, true]);
+  t.same(parseLine('EXPECT NONE'), { op: 'EXPECT', value: null });
+  t.same(parseLine(`EXPECT 'NONE'`), { op: 'EXPECT', value: 'NONE' });
+  t.same(parseLine('CAS a NONE 2'), { op: 'CAS', key: 'a', old: null, value: '2' });
+  t.same(parseLine('CAS a "NONE" NONE'), { op: 'CAS', key: 'a', old: 'NONE', value: 'NONE' });
 });
 
 t.test('a quote that is not closed is an error that says where', async (t) => {
@@ -154,6 +165,34 @@ t.test('a line without end is refused, not gathered', async (t) => {
     for await (const { line } of readLines(chunks(Buffer.alloc(1000, 'x'), 10), 100)) t.fail(`line ${line}`);
   };
   await t.rejects(read(), { exitCode: 4, message: /^line 1: longer than the 100 bytes/ });
+});
+
+t.test('EXPECT says what was found, NONE or no value', async (t) => {
+  let value: string | undefined;
+  const client = { get: async () => (value === undefined ? undefined : { value: Buffer.from(value) }) };
+  const executor = new Executor(client as unknown as KvdClient, { timeoutMs: 1_000, note: {} });
+  let last = '';
+  const found = async (given: string | undefined, line: string): Promise<string> => {
+    value = given;
+    for (const text of ['GET a', line]) {
+      const operation = parseLine(text);
+      if (operation !== null) ({ mismatch: last } = await executor.execute(operation));
+    }
+    return last;
+  };
+  t.equal(await found('NONE', 'EXPECT NONE'), "expected no value, found 'NONE'");
+  t.equal(await found('NONE', `EXPECT 'NONE'`), '');
+  t.equal(await found(undefined, 'EXPECT NONE'), '');
+  t.equal(await found(undefined, `EXPECT "NONE"`), "expected 'NONE', found no value");
+});
+
+t.test('what is under way is given up by its own signal', async (t) => {
+  const executor = new Executor({} as KvdClient, { timeoutMs: 1_000, note: {} });
+  const stop = new AbortController();
+  const sleeping = executor.execute({ op: 'SLEEP', ms: 60_000 }, stop.signal);
+  stop.abort();
+  await t.rejects(sleeping, { name: 'AbortError' });
+  await executor.execute({ op: 'SLEEP', ms: 1 });
 });
 
 async function* chunks(bytes: Buffer, size: number): AsyncGenerator<Buffer> {

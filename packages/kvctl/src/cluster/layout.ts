@@ -2,9 +2,10 @@
  * cluster.json: the processes of a local cluster. Written when it is founded, and when one is added to join it. Who of
  * them is a member is not said here: that is a value of the cluster's own log.
  */
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { refused, usage } from '../errors.js';
+import { makeDirectory } from '../directory.js';
+import { reasonOf, refused, usage } from '../errors.js';
 
 /** A process that was added to a cluster which others founded. */
 export interface Joined {
@@ -44,19 +45,23 @@ export function readLayout(dir: string): Layout | null {
     text = readFileSync(file, 'utf8');
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
-    throw refused(`cannot read ${file}: ${error instanceof Error ? error.message : String(error)}`);
+    throw refused(`cannot read ${file}: ${reasonOf(error)}`);
   }
   const layout = parseLayout(text);
   if (layout === null) throw refused(`${file} is damaged: it is no layout of a cluster`);
   return layout;
 }
 
-/** Written whole or not at all. */
+/** Written whole or not at all. @throws CliError refused where nothing can be written */
 export function writeLayout(dir: string, layout: Layout): void {
-  mkdirSync(dir, { recursive: true });
+  makeDirectory(dir);
   const file = path.join(dir, 'cluster.json');
-  writeFileSync(`${file}.new`, `${JSON.stringify(layout, null, 2)}\n`);
-  renameSync(`${file}.new`, file);
+  try {
+    writeFileSync(`${file}.new`, `${JSON.stringify(layout, null, 2)}\n`);
+    renameSync(`${file}.new`, file);
+  } catch (error) {
+    throw refused(`cannot write ${file}: ${reasonOf(error)}`);
+  }
 }
 
 /** The layout to start with. @throws CliError usage on a wish that the present one does not allow */

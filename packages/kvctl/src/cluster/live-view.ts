@@ -54,7 +54,7 @@ export class LiveView {
 
   private draw(lines: readonly string[], now: Snapshot): void {
     const table = statusTable(rows(now)).split('\n');
-    const width = this.stdout.columns ?? 80;
+    const width = this.stdout.columns || 80;
     // Lines that wrapped would make the next erase miss.
     const cut = table.map((line) =>
       stripVTControlCharacters(line).length > width ? line.slice(0, width) : line,

@@ -8,11 +8,13 @@
  *     DIR/replica-N.log    what it wrote to stdout and stderr
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { once } from 'node:events';
+import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { refused, unavailable, usage } from '../errors.js';
+import { makeDirectory } from '../directory.js';
+import { type CliError, refused, unavailable, usage } from '../errors.js';
 import { httpCall, parseObject } from '../http.js';
 import { kvdBin } from '../paths.js';
 import { addJoined, HOST, type Joined, type Layout, writeLayout } from './layout.js';
@@ -33,8 +35,11 @@ const PROBE_MS = 1_000;
 const STOP_MS = 10_000;
 const LOG_TAIL_LINES = 3;
 
+/** kvd's exit code. */
+const BAD_USAGE = 2;
+
 const EXIT_MEANINGS: Readonly<Record<number, string>> = {
-  2: 'bad usage, or other founding members than its data directory names',
+  [BAD_USAGE]: 'bad usage, or other founding members than its data directory names',
   3: 'its data directory belongs to another replica or is locked',
   4: 'its storage failed',
   5: 'its port is taken',
@@ -114,8 +119,7 @@ export class LocalCluster {
     const deadlineMs = performance.now() + timeoutMs;
     let why = 'no answer yet';
     while (!signal?.aborted) {
-      if (this.processOf(id).state === 'stopped')
-        throw unavailable(`replica ${id} ended: ${this.causeOfDeath(id)}`);
+      if (this.processOf(id).state === 'stopped') throw await this.endedError(id);
       try {
         const answer = await httpCall('GET', this.addressOf(id), '/readyz', PROBE_MS);
         const { role, clusterId } = await this.status(id);
@@ -190,7 +194,7 @@ export class LocalCluster {
   }
 
   private spawn(id: number): void {
-    mkdirSync(this.dir, { recursive: true });
+    makeDirectory(this.dir);
     const flags = ['--id', String(id), ...this.wayIn(id), '--data', this.dataDir(id), ...this.layout.flags];
     const log = openSync(this.logFile(id), 'a');
     try {
@@ -240,6 +244,16 @@ export class LocalCluster {
     }
     removeProcessFile(this.pidFile(id));
     return true;
+  }
+
+  /** What kvd calls bad usage is the user's here, too: its flags came from there. */
+  private async endedError(id: number): Promise<CliError> {
+    const child = this.children.get(id);
+    // The system knows that it ended a moment before Node.js says how.
+    if (child?.exitCode === null && child.signalCode === null)
+      await Promise.race([once(child, 'exit'), sleep(PROBE_MS, undefined, { ref: false })]);
+    const message = `replica ${id} ended: ${this.causeOfDeath(id)}`;
+    return child?.exitCode === BAD_USAGE ? usage(message) : unavailable(message);
   }
 
   /** For people: how a replica that does not run ended, as far as it is known. */

@@ -18,7 +18,11 @@ const ROLES = ['acceptor', 'learner', 'proposer'];
 /** The settings of every replica, or of one. */
 export async function chaosShow(context: Context, replica: number | undefined): Promise<ExitCode> {
   let exitCode: ExitCode = EXIT.done;
-  for (const report of await replicas(context, replica)) {
+  const reports =
+    replica === undefined
+      ? await askReplicas(context.endpoints, context.timeoutMs)
+      : [await replicaOf(context, replica)];
+  for (const report of reports) {
     if (!report.reachable) {
       context.out.note(`kvctl: replica ${report.id || report.address}: ${report.error}`);
       exitCode = EXIT.unavailable;
@@ -31,17 +35,17 @@ export async function chaosShow(context: Context, replica: number | undefined): 
 
 /** Change what is given of a replica's settings; `off` sets the rate to 0. */
 export async function chaosSet(context: Context, args: ChaosArgs): Promise<ExitCode> {
+  if (args.replica === undefined) throw usage('chaos set needs --replica N, one replica at a time');
   const change = toChange(args);
-  const [report] = await replicas(context, args.replica);
-  if (report === undefined) throw usage('chaos set needs --replica N');
+  const report = await replicaOf(context, args.replica);
   await tell(context, report, await call(context, 'PUT', report, '/v1/chaos', change));
   return EXIT.done;
 }
 
 /** Make a replica compete for leadership now. */
-export async function chaosCampaign(context: Context, replica: number): Promise<ExitCode> {
-  const [report] = await replicas(context, replica);
-  if (report === undefined) throw usage('chaos campaign needs --replica N');
+export async function chaosCampaign(context: Context, replica: number | undefined): Promise<ExitCode> {
+  if (replica === undefined) throw usage('chaos campaign needs --replica N');
+  const report = await replicaOf(context, replica);
   await call(context, 'POST', report, '/v1/chaos/campaign');
   await context.out.result({ id: report.id, campaign: true }, `replica ${report.id} campaigns`);
   return EXIT.done;
@@ -73,12 +77,12 @@ function inRange(name: string, value: number, min: number, max: number): number 
   throw usage(`${name}: ${value} is not between ${min} and ${max}`);
 }
 
-async function replicas(context: Context, id: number | undefined): Promise<ReplicaReport[]> {
-  if (id === undefined) return askReplicas(context.endpoints, context.timeoutMs);
+/** @throws CliError unavailable when it does not answer */
+async function replicaOf(context: Context, id: number): Promise<ReplicaReport> {
   const report = await findReplica(context.endpoints, id, context.timeoutMs);
   if (report === undefined) throw unavailable(`no replica ${id} is known at ${context.endpoints.join(', ')}`);
   if (!report.reachable) throw unavailable(`replica ${id}: ${report.error}`);
-  return [report];
+  return report;
 }
 
 async function call(

@@ -12,7 +12,7 @@ import {
 } from '@kvd/checker';
 import { writeFile } from 'node:fs/promises';
 import type { Context } from '../context.js';
-import { CliError, EXIT, type ExitCode, usage } from '../errors.js';
+import { CliError, EXIT, type ExitCode, reasonOf, usage } from '../errors.js';
 import { nameOf, openInput, readLines } from '../input.js';
 
 /** A scan of many entries is one line. */
@@ -67,6 +67,6 @@ async function writeReport(file: string, html: string): Promise<void> {
   try {
     await writeFile(file, html);
   } catch (error) {
-    throw usage(`cannot write ${file}: ${error instanceof Error ? error.message : String(error)}`);
+    throw usage(`cannot write ${file}: ${reasonOf(error)}`);
   }
 }

@@ -1,7 +1,7 @@
 /** `kvctl cluster …`: a local cluster of real processes that outlives the command. */
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { decideLayout, type LayoutWish, readLayout } from '../cluster/layout.js';
+import { decideLayout, type Layout, type LayoutWish, readLayout } from '../cluster/layout.js';
 import { LocalCluster, type ReplicaProcess } from '../cluster/local-cluster.js';
 import type { Context } from '../context.js';
 import { EXIT, type ExitCode, refused, unavailable } from '../errors.js';
@@ -28,9 +28,14 @@ export async function clusterUp(context: Context, dir: string, wish: LayoutWish)
 export function openForStart(dir: string, wish: LayoutWish): LocalCluster {
   const full = path.resolve(dir);
   const found = readLayout(full);
-  // Whoever removed the replicas' directories starts from nothing, and may choose anew.
+  // Where the first start failed, or the replicas' directories were removed, there is nothing yet, and everything may be
+  // chosen anew; what is not is as it was asked for the last time.
   const present = found !== null && new LocalCluster(full, found).hasData() ? found : null;
-  const layout = decideLayout(full, present, wish);
+  const layout = decideLayout(
+    full,
+    present,
+    present === null ? { ...lastWish(found), ...given(wish) } : wish,
+  );
   if (present !== null) {
     const running = new LocalCluster(full, present)
       .processes()
@@ -45,6 +50,15 @@ export function openForStart(dir: string, wish: LayoutWish): LocalCluster {
   const cluster = new LocalCluster(full, layout);
   cluster.save(layout);
   return cluster;
+}
+
+function lastWish(found: Layout | null): LayoutWish {
+  return found === null ? {} : { replicas: found.replicas, port: found.port, flags: found.flags };
+}
+
+/** Without what is undefined, which would hide what it is spread over. */
+function given(wish: LayoutWish): LayoutWish {
+  return Object.fromEntries(Object.entries(wish).filter(([, value]) => value !== undefined));
 }
 
 /** @throws CliError when there is no cluster in `dir` */

@@ -7,7 +7,7 @@ import {
   type OperationOutcome,
 } from '@kvd/client';
 import { parseOperationId } from '@kvd/protocol';
-import { parseBytes, printable } from '../bytes.js';
+import { parseBytes, parseKey, printable } from '../bytes.js';
 import type { Context } from '../context.js';
 import { entryFields, eventFields, eventText, noteFields, noteText } from '../entries.js';
 import { EXIT, type ExitCode, usage } from '../errors.js';
@@ -28,12 +28,12 @@ export async function log(
   if (key !== undefined && prefix !== undefined) throw usage('log takes KEY or --prefix P, not both');
   const bytes = (text: string) => parseBytes(text, context.encoding);
   const options = {
-    ...(key === undefined ? { prefix: bytes(prefix ?? '') } : { key: bytes(key) }),
+    ...(key === undefined ? { prefix: bytes(prefix ?? '') } : { key: parseKey(key, context.encoding) }),
     ...(fromRevision === undefined ? {} : { fromRevision }),
     ...(limit === undefined ? {} : { limit }),
   };
   return context.withClient(async (client) => {
-    for await (const done of client.history(options)) {
+    for await (const done of client.history({ ...options, ...context.stopping })) {
       const { revision, events } = done;
       const lines = events.map((event) => `\n  ${eventText(event)}`).join('');
       await context.out.result(
@@ -51,7 +51,7 @@ export interface BlameArgs {
 }
 
 export async function blame(context: Context, { key, all }: BlameArgs): Promise<ExitCode> {
-  const bytes = parseBytes(key, context.encoding);
+  const bytes = parseKey(key, context.encoding);
   return context.withClient((client) =>
     all ? blameAll(context, client, bytes) : blamePresent(context, client, bytes),
   );

@@ -1,13 +1,14 @@
 /** put, get, del, scan. */
 import type { PutOptions, ScanOptions } from '@kvd/client';
 import { isUtf8 } from 'node:buffer';
-import { parseBytes, printable } from '../bytes.js';
+import { parseBytes, parseKey, printable } from '../bytes.js';
 import type { Context } from '../context.js';
 import { entryFields } from '../entries.js';
 import { EXIT, type ExitCode, usage } from '../errors.js';
 import { readAll } from '../input.js';
 
 const VALUE_BYTES_MAX = 1024 * 1024;
+const DELETE_ALL = `echo '{"then":[{"deleteRange":{"from":""}}]}' | kvctl txn -`;
 
 export interface PutArgs {
   readonly key: string;
@@ -20,7 +21,7 @@ export interface PutArgs {
 export async function put(context: Context, args: PutArgs): Promise<ExitCode> {
   const { key, value, lease, ifAbsent, ifRevision } = args;
   if (ifAbsent && ifRevision !== undefined) throw usage('--if-absent and --if-revision exclude each other');
-  const keyBytes = parseBytes(key, context.encoding);
+  const keyBytes = parseKey(key, context.encoding);
   // Read before connecting: a slow producer must not cost the operation its time.
   const valueBytes =
     value === '-' ? await readAll('-', VALUE_BYTES_MAX) : parseBytes(value, context.encoding);
@@ -44,7 +45,7 @@ export interface GetArgs {
 
 /** Text: the value's very bytes, with a line end after text that has none. */
 export async function get(context: Context, { key, revision }: GetArgs): Promise<ExitCode> {
-  const keyBytes = parseBytes(key, context.encoding);
+  const keyBytes = parseKey(key, context.encoding);
   return context.withClient(async (client) => {
     const entry = await client.get(keyBytes, revision === undefined ? {} : { revision });
     if (entry === undefined) {
@@ -73,11 +74,13 @@ export async function del(context: Context, { key, prefix, ifRevision }: DelArgs
   if ((key === undefined) === (prefix === undefined)) throw usage('del needs either KEY or --prefix P');
   if (prefix !== undefined && ifRevision !== undefined)
     throw usage('--if-revision goes with KEY, not with --prefix');
+  // In a script it is a variable that was not set.
+  if (prefix === '') throw usage(`--prefix needs at least one byte; to delete every key: ${DELETE_ALL}`);
   const options = { ...context.note, ...(ifRevision === undefined ? {} : { ifRevision }) };
   const target =
     key === undefined
       ? { prefix: parseBytes(prefix ?? '', context.encoding) }
-      : parseBytes(key, context.encoding);
+      : parseKey(key, context.encoding);
   return context.withClient(async (client) => {
     const { revision, deleted } = await client.delete(target, options);
     await context.out.result({ revision, deleted }, `deleted ${deleted}, revision ${revision}`);
@@ -109,6 +112,7 @@ export async function scan(context: Context, args: ScanArgs): Promise<ExitCode> 
     ...(args.revision === undefined ? {} : { revision: args.revision }),
     keysOnly: args.keysOnly,
     reverse: args.reverse,
+    ...context.stopping,
   };
   return context.withClient(async (client) => {
     if (args.count) {

@@ -6,7 +6,7 @@ import { stat } from 'node:fs/promises';
 import { parseBytes } from '../bytes.js';
 import type { Context } from '../context.js';
 import { CliError, EXIT, type ExitCode, refused } from '../errors.js';
-import { nameOf, openInput, readLines } from '../input.js';
+import { checkInput, nameOf, openInput, readLines } from '../input.js';
 
 /** A key and a value at their limits, every byte escaped by JSON as \u00XX. */
 const LINE_BYTES_MAX = 8 * 1024 * 1024;
@@ -15,11 +15,12 @@ const IN_FLIGHT_MAX = 1024;
 const IN_FLIGHT_BYTES_MAX = 16 * 1024 * 1024;
 
 export async function load(context: Context, file: string): Promise<ExitCode> {
+  await checkInput(file);
   const startMs = performance.now();
   const progress = await makeProgress(file);
   try {
     const loaded = await context.withClient((client) =>
-      loadFile(client, file, (bytes) => progress?.increment(bytes)),
+      loadFile(client, file, (bytes) => progress?.increment(bytes), context.stop),
     );
     const ms = Math.round(performance.now() - startMs);
     progress?.stop();
@@ -39,11 +40,13 @@ export async function loadFile(
   client: KvdClient,
   file: string,
   onBytes: (bytes: number) => void = () => undefined,
+  stop?: AbortSignal,
 ): Promise<number> {
   const puts = new PutWindow(client);
   let loaded = 0;
   try {
     for await (const { line, bytes } of readLines(await openInput(file), LINE_BYTES_MAX)) {
+      stop?.throwIfAborted();
       onBytes(bytes.length + 1);
       if (bytes.length === 0) continue;
       const { key, value } = parseEntry(bytes.toString('utf8'), `${nameOf(file)}: line ${line}`);
@@ -149,7 +152,7 @@ async function makeProgress(file: string): Promise<SingleBar | null> {
 export async function dump(context: Context, prefix: string): Promise<ExitCode> {
   const range = parseBytes(prefix, context.encoding);
   return context.withClient(async (client) => {
-    for await (const entry of client.scan({ prefix: range })) {
+    for await (const entry of client.scan({ prefix: range, ...context.stopping })) {
       const line = { ...bytesField('key', entry.keyBytes), ...bytesField('value', entry.value) };
       await context.out.write(`${JSON.stringify(line)}\n`);
     }

@@ -6,12 +6,20 @@ import { ERRORS, type ErrorCode, KvdError } from '@kvd/client';
 import { type MembersQuery, type MembersReport, membersQueryJson, parseMembersReport } from '@kvd/protocol';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { unavailable } from '../errors.js';
-import { httpCall, parseObject } from '../http.js';
+import { HttpError, httpCall, parseObject } from '../http.js';
 
 /** A replica that is paused takes a connection and never answers: the next one is not to wait for it for long. */
 const ATTEMPT_MS_MIN = 1_000;
 const ATTEMPTS_IN_TIME = 3;
 const PAUSE_MS = 100;
+/** Too little for one more attempt: it would only hide what an earlier one was told. */
+const ATTEMPT_MS_LEAST = 300;
+/** Of an attempt's time, kept for the answer to come back in: the replica is to give up first, and say why. */
+const ANSWER_SHARE = 1 / 3;
+const ANSWER_MS_MAX = 500;
+
+/** Nobody answered, which says less than what a replica answered. */
+class Unanswered extends KvdError {}
 
 export class MembersClient {
   private readonly addresses: string[];
@@ -45,14 +53,13 @@ export class MembersClient {
         this.learn(report);
         return report;
       } catch (error) {
-        // What an attempt may have done, a later one that did nothing does not undo.
-        if (!isUnknown(failure)) failure = error;
+        if (weightOf(error) >= weightOf(failure)) failure = error;
         if (error instanceof KvdError && !ERRORS[error.code].retry) break;
       }
       this.at = (this.at + 1) % this.addresses.length;
       tried += 1;
       if (tried % this.addresses.length === 0) await sleep(PAUSE_MS);
-    } while (performance.now() < deadlineMs);
+    } while (deadlineMs - performance.now() > Math.min(ATTEMPT_MS_LEAST, this.timeoutMs / 2));
     throw failure;
   }
 
@@ -61,7 +68,8 @@ export class MembersClient {
     const patienceMs = Math.max(ATTEMPT_MS_MIN, this.timeoutMs / ATTEMPTS_IN_TIME);
     const attemptMs = Math.ceil(Math.max(1, Math.min(leftMs, patienceMs)));
     const [method, body] = query === null ? (['GET'] as const) : (['POST', membersQueryJson(query)] as const);
-    const headers = { 'Kvd-Timeout-Ms': String(attemptMs) };
+    const answerMs = Math.min(ANSWER_MS_MAX, attemptMs * ANSWER_SHARE);
+    const headers = { 'Kvd-Timeout-Ms': String(Math.max(1, Math.floor(attemptMs - answerMs))) };
     const answer = await httpCall(method, address, '/v1/members', attemptMs, body, headers).catch(
       (error: unknown) => {
         throw lostConnection(error, address, query !== null && !query.plan);
@@ -81,13 +89,16 @@ export class MembersClient {
 /** Only a connection that never came about is certain to have changed nothing. */
 function lostConnection(error: unknown, address: string, isChange: boolean): KvdError {
   const why = `${address}: ${error instanceof Error ? error.message : String(error)}`;
-  const refused = error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED';
-  if (refused || !isChange) return new KvdError('KVD_UNAVAILABLE', why);
-  return new KvdError('KVD_OUTCOME_UNKNOWN', `${why}; the same command may be given again`);
+  const isRefused = error instanceof HttpError && error.isRefused;
+  if (isRefused || !isChange) return new Unanswered('KVD_UNAVAILABLE', why);
+  return new Unanswered('KVD_OUTCOME_UNKNOWN', `${why}; the same command may be given again`);
 }
 
-function isUnknown(error: unknown): boolean {
-  return error instanceof KvdError && error.outcome === 'unknown';
+/** Of several failures the heaviest is told: what an attempt may have done, a later one that did nothing does not undo. */
+function weightOf(error: unknown): number {
+  if (!(error instanceof KvdError)) return 0;
+  if (error.outcome === 'unknown') return 3;
+  return error instanceof Unanswered ? 1 : 2;
 }
 
 function errorOf(status: number, body: string, address: string): KvdError {

@@ -74,7 +74,7 @@ function becoming(id: number, report: MembersReport): OpenStep | null {
   const member = memberOf(report, id);
   if (member === undefined) return { stage: `replica ${id} is no member any more` };
   if (member.role !== 'learner' && member.promoteTo === null) return null;
-  const lag = member.lag === null ? '' : `${member.lag} slots behind`;
+  const lag = member.lag === null ? '' : `${member.lag} ${member.lag === 1 ? 'slot' : 'slots'} behind`;
   return {
     stage: `replica ${id} catches up`,
     detail: [lag, member.note].filter((text) => text !== '').join('; '),

@@ -15,7 +15,7 @@ export class MembersProgress {
     if (this.terminal.isTTY) {
       const line = (detail === '' ? stage : `${stage}: ${detail}`).slice(
         0,
-        (this.terminal.columns ?? 80) - 1,
+        (this.terminal.columns || 80) - 1,
       );
       this.terminal.write(`\r\u001b[2K${line}`);
       this.isLineOpen = true;

@@ -33,10 +33,20 @@ export function quorumText({ voters, acceptQuorum, prepareQuorum }: Tolerance): 
 }
 
 export function toleranceText({ crashes, lostDisks, crashesNow }: Tolerance): string {
-  const disks = lostDisks === 1 ? '1 disk' : `${lostDisks} disks`;
-  const all = `survives the crash of ${crashes}, the loss of ${disks}`;
+  const disks = lostDisks === 1 ? '1 disk' : `${atLeast0(lostDisks)} disks`;
+  const all = `survives the crash of ${atLeast0(crashes)}, the loss of ${disks}`;
   if (crashesNow < 0) return `${all}; now: NO QUORUM can be reached`;
   return crashesNow === crashes ? all : `${all}; now: the crash of ${crashesNow}`;
+}
+
+/** What is below is that a quorum is missing, which is said elsewhere. */
+function atLeast0(count: number): number {
+  return Math.max(0, count);
+}
+
+/** A step that cannot be, whoever forces it, has no after: what would be computed of it is no number of anything. */
+export function canBe({ refused, forceable }: PlanStep): boolean {
+  return refused === '' || forceable;
 }
 
 export function planText(report: MembersReport): string {
@@ -52,8 +62,8 @@ function stepLines(step: PlanStep, number: number): string[] {
   const after = toleranceText(step.after);
   return [
     `${number}. ${step.what}`,
-    ...(during === after ? [] : [`${INDENT}meanwhile: ${during}`]),
-    `${INDENT}after: ${after} (${quorumText(step.after)})`,
+    ...(during === after || !canBe(step) ? [] : [`${INDENT}meanwhile: ${during}`]),
+    ...(canBe(step) ? [`${INDENT}after: ${after} (${quorumText(step.after)})`] : []),
     ...step.warnings.map((warning) => `${INDENT}note: ${warning}`),
     ...(step.refused === '' ? [] : [`${INDENT}REFUSED: ${step.refused}${force}`]),
   ];

@@ -7,7 +7,7 @@ import { Stop } from '../stop.js';
 import { MembersClient } from './members-client.js';
 import { progressOf } from './members-goal.js';
 import { MembersProgress } from './members-progress.js';
-import { doneText, membersText, planText, toleranceText } from './members-text.js';
+import { canBe, doneText, membersText, planText, toleranceText } from './members-text.js';
 
 const POLL_MS = 100;
 
@@ -34,8 +34,9 @@ export async function memberPlan(
   force: boolean,
 ): Promise<ExitCode> {
   const report = await clientOf(context).request({ change, plan: true, force });
-  const { slot, leader, tolerance, steps, message } = report;
-  const isRefused = steps.some((step) => step.refused !== '');
+  const { slot, leader, tolerance, message } = report;
+  const isRefused = report.steps.some((step) => step.refused !== '');
+  const steps = report.steps.map((step) => (canBe(step) ? step : { ...step, during: null, after: null }));
   const text = change === null ? membersText(report) : planText(report);
   await context.out.result({ slot, leader, tolerance, steps, refused: isRefused, message }, text);
   return isRefused ? EXIT.negative : EXIT.done;

@@ -5,6 +5,7 @@ import { CliError, describeError, EXIT, type ExitCode, exitCodeOf } from '../err
 import { Executor } from '../executor.js';
 import { nameOf, readAll } from '../input.js';
 import type { ScriptOperation } from '../operations.js';
+import { exitCodeOfSignal } from '../stop.js';
 import { parseScript, ScriptError, type ScriptLine } from '../script.js';
 
 const SCRIPT_BYTES_MAX = 64 * 1024 * 1024;
@@ -50,13 +51,17 @@ class ScriptRun {
 
   async run(): Promise<ExitCode> {
     const startMs = performance.now();
+    this.context.stop?.addEventListener('abort', () => this.stop.abort());
+    if (this.context.stop?.aborted) this.stop.abort();
     await Promise.all(Array.from({ length: this.args.concurrency }, (_, index) => this.work(index + 1)));
     const ms = round(performance.now() - startMs);
     const { operations, failed, expectations } = this;
     const perSecond = ms > 0 ? Math.round((operations / ms) * 1000) : 0;
     const text = `${operations} operations, ${failed} failed, ${expectations} expectations, ${ms} ms`;
     await this.context.out.result({ summary: { operations, failed, expectations, ms, perSecond } }, text);
-    return this.exitCode;
+    if (this.context.stop?.aborted !== true) return this.exitCode;
+    this.context.out.note('kvctl: interrupted');
+    return exitCodeOfSignal('SIGINT');
   }
 
   private async work(worker: number): Promise<void> {

@@ -3,12 +3,13 @@
  * history, completion and help. Without a terminal it reads its lines from stdin, shows no prompt, and ends with the
  * first failure's code.
  */
-import type { KvdClient } from '@kvd/client';
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { type KvdClient, KvdError } from '@kvd/client';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { printable } from '../bytes.js';
 import { Context, type GlobalArgs } from '../context.js';
+import { makeDirectory } from '../directory.js';
 import { describeError, EXIT, type ExitCode, exitCodeOf, usage } from '../errors.js';
 import { Executor } from '../executor.js';
 import { OPERATIONS, OperationError, parseLine } from '../operations.js';
@@ -62,6 +63,8 @@ class Shell {
   private readonly terminal = process.stdin.isTTY === true;
   private readonly executor: Executor;
   private isBegun = false;
+  /** Of the line that is being done; null: it is waited for one. */
+  private running: AbortController | null = null;
   private exitCode: ExitCode = EXIT.done;
 
   constructor(
@@ -92,8 +95,13 @@ class Shell {
     if (this.terminal) {
       lines.on('history', (history: string[]) => saveHistory(history));
       this.context.out.note('Connected. HELP lists the commands, EXIT leaves.');
+      // A Ctrl-C right behind a line is meant for it, though it is not begun yet.
+      lines.on('line', () => (this.running ??= new AbortController()));
       // Without a listener Ctrl-C would end the shell in the middle of a line.
-      lines.on('SIGINT', () => this.clearLine(lines));
+      lines.on('SIGINT', () => {
+        if (this.running === null) this.clearLine(lines);
+        else this.running.abort();
+      });
     }
     await this.readAll(lines);
     return this.terminal ? EXIT.done : this.exitCode;
@@ -104,7 +112,10 @@ class Shell {
     lines.prompt();
     try {
       for await (const line of lines) {
-        if (await this.execute(line)) return;
+        this.running ??= new AbortController();
+        const leaves = await this.execute(line, this.running.signal);
+        this.running = null;
+        if (leaves) return;
         lines.prompt();
       }
       if (this.terminal) await this.context.out.write('\n');
@@ -119,11 +130,11 @@ class Shell {
     lines.prompt();
   }
 
-  /** True: leave. */
-  private async execute(line: string): Promise<boolean> {
+  /** Gives up when `signal` fires. True: leave. */
+  private async execute(line: string, signal: AbortSignal): Promise<boolean> {
     try {
       if (isOperation(line)) {
-        await this.operation(line);
+        await this.operation(line, signal);
         return false;
       }
       const words = splitWords(line);
@@ -137,15 +148,20 @@ class Shell {
           await this.help();
           break;
         case 'STATUS':
-          this.note(await status(this.context));
+          this.note(await status(this.context, signal));
           break;
         case 'COUNT':
-          await this.count(words[1] ?? '');
+          await this.count(words[1] ?? '', signal);
           break;
         default:
-          this.note(await this.command(words));
+          this.note(await this.command(words, signal));
       }
     } catch (error) {
+      // What a mutation may have done it says; of all else nothing more is to be said.
+      if (signal.aborted && !(error instanceof KvdError && error.outcome === 'unknown')) {
+        this.context.out.note('kvctl: interrupted');
+        return false;
+      }
       const bad = error instanceof OperationError || error instanceof WordsError;
       this.note(exitCodeOf(bad ? usage('') : error));
       this.context.out.error(bad ? usage(`${error.message} (HELP lists the commands)`) : error);
@@ -153,27 +169,26 @@ class Shell {
     return false;
   }
 
-  private async operation(line: string): Promise<void> {
+  private async operation(line: string, signal: AbortSignal): Promise<void> {
     const operation = parseLine(line);
     if (operation === null) return;
     const startMs = performance.now();
-    if (!this.isBegun) await this.executor.begin();
+    if (!this.isBegun) await this.executor.begin(signal);
     this.isBegun = true;
-    const { json, text, mismatch } = await this.executor.execute(operation);
+    const { json, text, mismatch } = await this.executor.execute(operation, signal);
     const ms = Math.round((performance.now() - startMs) * 10) / 10;
     await this.context.out.result({ ...json, ms }, text === '' ? undefined : text);
     if (mismatch !== '') this.note(EXIT.negative);
   }
 
   /** As typed after kvctl, with the shell's own options before it; Ctrl-C ends it and not the shell. */
-  private async command(words: readonly string[]): Promise<ExitCode> {
+  private async command(words: readonly string[], stop: AbortSignal): Promise<ExitCode> {
     const [name = '', ...rest] = words;
     const command = name.toLowerCase();
     if (NOT_HERE.includes(command)) throw usage(`there is no ${command} in a shell`);
     if (words.includes('-')) throw usage("stdin is the shell's own: name a file");
-    const controller = new AbortController();
-    const onInterrupt = (): void => controller.abort();
-    const parts = { client: this.client, clientKey: this.context.clientKey, stop: controller.signal };
+    const onInterrupt = (): void => this.running?.abort();
+    const parts = { client: this.client, clientKey: this.context.clientKey, stop };
     process.on('SIGINT', onInterrupt);
     // Ctrl-C must be a signal, and what is typed belongs to the program that is run.
     if (this.terminal) process.stdin.setRawMode(false);
@@ -186,8 +201,8 @@ class Shell {
     }
   }
 
-  private async count(prefix: string): Promise<void> {
-    const count = await this.client.count({ prefix });
+  private async count(prefix: string, signal: AbortSignal): Promise<void> {
+    const count = await this.client.count({ prefix, signal });
     await this.context.out.result({ op: 'COUNT', prefix, count }, String(count));
   }
 
@@ -263,7 +278,7 @@ function readHistory(): string[] {
 function saveHistory(history: readonly string[]): void {
   const file = historyFile();
   try {
-    mkdirSync(path.dirname(file), { recursive: true });
+    makeDirectory(path.dirname(file));
     writeFileSync(file, `${history.slice(0, HISTORY_LINES_MAX).reverse().join('\n')}\n`, { mode: 0o600 });
     chmodSync(file, 0o600);
   } catch (error) {

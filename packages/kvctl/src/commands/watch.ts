@@ -1,7 +1,7 @@
 /** watch: what happens to keys, a line per event, or a program run for each. Goes on until it is stopped. */
 import type { WatchEvent } from '@kvd/client';
 import { isUtf8 } from 'node:buffer';
-import { parseBytes } from '../bytes.js';
+import { parseBytes, parseKey } from '../bytes.js';
 import type { Context } from '../context.js';
 import { eventFields, eventText } from '../entries.js';
 import { EXIT, type ExitCode, unavailable, usage } from '../errors.js';
@@ -81,7 +81,7 @@ function rangeOf(context: Context, { key, prefix, from, to }: WatchArgs) {
   if (key !== undefined) {
     if (prefix !== undefined || from !== undefined || to !== undefined)
       throw usage('watch takes KEY, or --prefix, --from and --to');
-    return { key: bytes(key) };
+    return { key: parseKey(key, context.encoding) };
   }
   if (prefix === undefined && from === undefined && to === undefined)
     throw usage("watch needs KEY, --prefix P, --from K or --to K; --prefix '' is every key");

@@ -4,9 +4,10 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, cpSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, cpSync, openSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { makeDirectory } from '../directory.js';
 import { kvdBin } from '../paths.js';
 import { freePorts } from './free-ports.js';
 import { askState, type ReplicaState } from './replica-state.js';
@@ -52,7 +53,7 @@ export class DrillCluster {
     for (const id of this.founders) this.addresses.set(id, `${HOST}:${options.port + id - 1}`);
     this.ids = this.founders;
     this.endpoints = this.ids.map((id) => this.address(id));
-    mkdirSync(options.dir, { recursive: true });
+    makeDirectory(options.dir);
     process.once('exit', this.killAll);
   }
 

@@ -56,7 +56,7 @@ export class LiveProgress implements Watcher {
       return;
     }
     // A line that wrapped could not be taken back.
-    this.stderr.write(stripVTControlCharacters(text).slice(0, (this.stderr.columns ?? 80) - 1));
+    this.stderr.write(stripVTControlCharacters(text).slice(0, (this.stderr.columns || 80) - 1));
     this.drawn = true;
   }
 }

@@ -83,7 +83,8 @@ export class Standing {
     const target = this.reports.target(identity);
     if (durable === undefined || target === null) return 'it has not reported yet';
     const wanted = Math.max(target, this.marks[0] ?? this.host.chosenThrough);
-    return durable >= wanted ? '' : `it catches up, ${this.host.chosenThrough - durable} slots behind`;
+    const behind = this.host.chosenThrough - durable;
+    return durable >= wanted ? '' : `it catches up, ${behind} ${behind === 1 ? 'slot' : 'slots'} behind`;
   }
 
   isWitness(identity: Identity): boolean | null {
