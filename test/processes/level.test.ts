@@ -184,7 +184,7 @@ t.test('getMany() and hasMany() take more keys than a client takes at once', asy
     values.flatMap((value, i) => (value === undefined ? [] : [[i, value]])),
     [[80_000, '1']],
   );
-  t.equal((await db.hasMany(keys)).indexOf(true), 80_000);
+  t.equal((await db.hasMany(keys.slice(79_000))).indexOf(true), 1_000);
 });
 
 t.test(
