@@ -2,7 +2,6 @@
  * The one port of a replica: plain node:http with a bound on everything a client can hold on to, and the hand-over of
  * WebSocket upgrades at /peer and /client to whoever owns them. Which path means what is http/router.ts.
  */
-import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -46,11 +45,28 @@ const ALWAYS = new Set(['/livez', '/readyz', '/metrics']);
 const OFFER = new Set(['connection', 'http2-settings', 'upgrade']);
 const READS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** A request that is not answered yet. */
-interface Exchange {
-  readonly request: IncomingMessage;
-  /** Closes when it has left, or the connection is gone. */
-  readonly response: ServerResponse;
+/** A request until its answer has left, or its connection is gone. */
+class Exchange {
+  readonly #onEnd: (() => void)[] = [];
+  #isOver = false;
+
+  constructor(readonly request: IncomingMessage) {}
+
+  get isRead(): boolean {
+    return READS.has(this.request.method ?? '');
+  }
+
+  /** Calls back at once when it is over. */
+  whenOver(task: () => void): void {
+    if (this.#isOver) task();
+    else this.#onEnd.push(task);
+  }
+
+  end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    for (const task of this.#onEnd) task();
+  }
 }
 
 /** Takes over the socket of an upgrade. */
@@ -132,8 +148,13 @@ export class HttpServer {
   }
 
   #onConnection(socket: Socket): void {
-    this.#sockets.set(socket, new Set());
-    socket.once('close', () => this.#sockets.delete(socket));
+    const exchanges = new Set<Exchange>();
+    this.#sockets.set(socket, exchanges);
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      // Node closes the answer whose turn it is, and forgets those behind it.
+      for (const exchange of exchanges) exchange.end();
+    });
   }
 
   /**
@@ -164,20 +185,23 @@ export class HttpServer {
   async #handle(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): Promise<void> {
     const exchanges = this.#sockets.get(request.socket) ?? new Set();
     const earlier = [...exchanges];
+    const exchange = new Exchange(request);
     this.#active += 1;
-    const exchange: Exchange = { request, response };
     exchanges.add(exchange);
-    response.once('close', () => {
+    exchange.whenOver(() => {
       this.#active -= 1;
       exchanges.delete(exchange);
     });
+    response.once('close', () => exchange.end());
     try {
       if (this.#active > this.#limits.requests && !ALWAYS.has(pathOf(request))) {
         throw new KvdError('KVD_OVERLOADED', `more than ${this.#limits.requests} requests at once`);
       }
       // Requests that are sent one behind the other are done in that order, unless all of them only read. (RFC 9112, 9.3.2)
-      if (earlier.length > 0 && ![exchange, ...earlier].every((each) => READS.has(each.request.method ?? '')))
-        await Promise.all(earlier.map((each) => once(each.response, 'close')));
+      if (earlier.length > 0 && ![exchange, ...earlier].every(({ isRead }) => isRead))
+        await Promise.all(earlier.map((each) => new Promise<void>((resolve) => each.whenOver(resolve))));
+      // Gone while it waited: nothing is begun for nobody.
+      if (request.socket.destroyed) return;
       await route(this.#ports.targets, { request, response, expectsContinue });
     } catch (error) {
       this.#fail(request, response, error);

@@ -335,6 +335,28 @@ test('requests that are sent one behind the other are done in their order', asyn
   socket.destroy();
 });
 
+test('who leaves with requests under way leaves none behind, however many wait behind each other', async (t) => {
+  const { port, replica, server, requester } = await serve(t);
+  replica.forced = 'silence';
+  const send = (method: string): string =>
+    `${method} /v1/kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: ${method === 'PUT' ? 1 : 0}\r\n\r\n${method === 'PUT' ? 'x' : ''}`;
+  for (const requests of [
+    ['GET', 'GET', 'GET'],
+    ['PUT', 'PUT', 'DELETE', 'GET'],
+  ]) {
+    const { socket, closed } = raw(port, requests.map(send).join(''));
+    await settled(() => server.activeRequests);
+    t.equal(server.activeRequests, requests.length);
+    const asked = replica.requests.length;
+    socket.destroy();
+    await closed;
+    await settled(() => server.activeRequests);
+    t.equal(server.activeRequests, 0);
+    t.equal(replica.requests.length, asked, 'and nothing is begun for nobody');
+  }
+  requester.close();
+});
+
 test('an offer of another protocol is not taken up, and what was asked is done', async (t) => {
   const { port } = await serve(t);
   const offer = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n';
