@@ -55,6 +55,8 @@ export class Lease {
     readonly ttlMs: number,
     /** By our monotonic clock: until then the cluster certainly has it. */
     private heldUntilMs: number,
+    /** The same by the wall clock, which goes on while a machine is suspended. */
+    private heldUntilWallMs: number,
     private isKept: boolean,
   ) {
     this.signal = this.lost.signal;
@@ -68,6 +70,7 @@ export class Lease {
    */
   async keepAliveOnce(options?: OperationOptions): Promise<void> {
     const sentMs = this.leases.now();
+    const sentWallMs = this.leases.wallMs();
     try {
       await this.leases.keepAlive(this.id, options);
     } catch (error) {
@@ -75,6 +78,7 @@ export class Lease {
       throw error;
     }
     this.heldUntilMs = Math.max(this.heldUntilMs, sentMs + this.ttlMs);
+    this.heldUntilWallMs = sentWallMs + this.ttlMs;
   }
 
   /**
@@ -125,7 +129,8 @@ export class Lease {
 
   /** @internal Has its time run out? Asked where a timer may come late, as after this process was stopped. */
   checkTime(): void {
-    if (this.leases.now() >= this.heldUntilMs) this.lose('it was not kept alive in time');
+    if (this.leases.now() >= this.heldUntilMs || this.leases.wallMs() >= this.heldUntilWallMs)
+      this.lose('it was not kept alive in time');
   }
 
   private watchExpiry(): void {
@@ -162,15 +167,20 @@ export class Leases {
   private readonly held = new Set<Lease>();
 
   /** @internal */
-  constructor(private readonly caller: Caller) {}
+  constructor(
+    private readonly caller: Caller,
+    /** @internal */
+    readonly wallMs: () => number = Date.now,
+  ) {}
 
   /** A new lease, to be named in puts. */
   async grant(given: GrantOptions): Promise<Lease> {
     const { ttlMs, keepAlive = false, ...options } = checkObject('grant', given);
     if (!Number.isSafeInteger(ttlMs)) throw bad(`ttlMs: ${ttlMs} is not a whole number of ms`);
     const sentMs = this.now();
+    const sentWallMs = this.wallMs();
     const { id } = await this.caller.mutate({ type: 'lease-grant', ttlMs }, asLease, options);
-    const lease = new Lease(this, id, ttlMs, sentMs + ttlMs, keepAlive);
+    const lease = new Lease(this, id, ttlMs, sentMs + ttlMs, sentWallMs + ttlMs, keepAlive);
     this.held.add(lease);
     return lease;
   }
