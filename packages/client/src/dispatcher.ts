@@ -290,8 +290,8 @@ export class Dispatcher {
   }
 
   private onRefusal(operation: Operation, link: Link, error: KvdError): void {
-    if (operation.asked) return;
     if (error.outcome === 'unknown') operation.uncertain = true;
+    if (operation.asked) return;
     operation.lastError = error;
     if (error.code === 'KVD_SESSION_EXPIRED') this.session.expired(sessionOf(operation));
     if (!this.leaveLink(link, error.code)) this.connector.useful(link);

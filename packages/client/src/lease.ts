@@ -47,6 +47,8 @@ export class Lease {
   private expiry: NodeJS.Timeout | null = null;
   private keeper: NodeJS.Timeout | null = null;
   private isOver = false;
+  /** Its end is asked for: until that is answered it is not kept alive. */
+  private isEnding = false;
 
   /** @internal */
   constructor(
@@ -87,8 +89,8 @@ export class Lease {
    * @throws KvdError KVD_LEASE_NOT_FOUND: it is over
    */
   async revoke(options?: MutationOptions): Promise<DeleteResult> {
-    const { isKept } = this;
-    this.stopKeepAlive();
+    this.isEnding = true;
+    this.clearKeeper();
     try {
       const result = await this.leases.revoke(this.id, options);
       this.end();
@@ -96,9 +98,9 @@ export class Lease {
     } catch (error) {
       const { code = '', outcome = 'unknown' } = error instanceof KvdError ? error : {};
       if (code === 'KVD_LEASE_NOT_FOUND') this.end();
-      else if (isKept && outcome === 'not-done' && !this.isOver) {
-        this.isKept = true;
-        this.scheduleKeepAlive(this.leases.now());
+      else if (outcome === 'not-done') {
+        this.isEnding = false;
+        if (this.isKept) this.scheduleKeepAlive(this.leases.now());
       }
       throw error;
     }
@@ -107,6 +109,10 @@ export class Lease {
   /** No longer keep it alive in the background: it ends when its time is over. */
   stopKeepAlive(): void {
     this.isKept = false;
+    this.clearKeeper();
+  }
+
+  private clearKeeper(): void {
     if (this.keeper !== null) clearTimeout(this.keeper);
     this.keeper = null;
   }
@@ -143,6 +149,7 @@ export class Lease {
   }
 
   private scheduleKeepAlive(atMs: number): void {
+    this.clearKeeper();
     const inMs = Math.max(0, Math.min(atMs - this.leases.now(), TIMER_MS_MAX));
     this.keeper = setTimeout(() => void this.keepAliveInBackground(), inMs);
   }
@@ -150,7 +157,7 @@ export class Lease {
   private async keepAliveInBackground(): Promise<void> {
     const sentMs = this.leases.now();
     this.checkTime();
-    if (!this.isKept) return;
+    if (!this.isKept || this.isEnding) return;
     let nextMs = sentMs + this.ttlMs / SHARE;
     try {
       await this.keepAliveOnce({ timeoutMs: Math.min(this.heldUntilMs - sentMs, TIMEOUT_MS_MAX) });
@@ -158,7 +165,7 @@ export class Lease {
       nextMs = this.leases.now() + Math.min(RETRY_MS, this.ttlMs / SHARE);
     }
     // stopKeepAlive, revoke, loss or close may have come meanwhile.
-    if (this.isKept) this.scheduleKeepAlive(nextMs);
+    if (this.isKept && !this.isEnding) this.scheduleKeepAlive(nextMs);
   }
 }
 

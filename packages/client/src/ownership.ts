@@ -81,8 +81,7 @@ export async function contend(
       const contender = new Contender(parts, prefix, what, lease, givenUp.signal);
       return await contender.waitForTurn(value, rest);
     } catch (error) {
-      // Leaves no key behind; where that does not get through, the lease ends by itself.
-      await lease.revoke({ timeoutMs: GOODBYE_MS }).catch(() => undefined);
+      await leave(lease);
       throw error;
     } finally {
       lease.signal.removeEventListener('abort', onLost);
@@ -104,10 +103,15 @@ async function grantUnless(leases: Leases, ttlMs: number, givenUp: AbortSignal):
   try {
     return await Promise.race([grant, onGivenUp]);
   } catch (error) {
-    if (givenUp.aborted)
-      void grant.then((lease) => lease.revoke({ timeoutMs: GOODBYE_MS })).catch(() => undefined);
+    if (givenUp.aborted) void grant.then(leave, () => undefined);
     throw error;
   }
+}
+
+/** Leaves no key behind; where that does not get through, nobody keeps the lease alive, and it ends by itself. */
+async function leave(lease: Lease): Promise<void> {
+  lease.stopKeepAlive();
+  await lease.revoke({ timeoutMs: GOODBYE_MS }).catch(() => undefined);
 }
 
 function tooLarge(what: string, bytes: number): KvdError {
@@ -276,8 +280,8 @@ export class Ownership {
   private lose(why: string, cause: unknown): void {
     if (this.isOver) return;
     this.end();
-    // The key may still be there, and nobody keeps it alive: let the next one in.
-    if (!isClosed(cause)) void this.lease.revoke().catch(() => undefined);
+    // The key may still be there: let the next one in.
+    if (!isClosed(cause)) void leave(this.lease);
     this.lost.abort(withCause(new KvdError('KVD_LOCK_LOST', `${this.what} is lost: ${why}`), cause));
   }
 

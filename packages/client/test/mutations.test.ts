@@ -3,7 +3,7 @@
  * about. Against replicas that misbehave as told.
  */
 import { compare, connect, type KvdClient, KvdError, op } from '@kvd/client';
-import { type Command, decodeCommand, type Request } from '@kvd/protocol';
+import { type Command, decodeCommand, type Request, type Response } from '@kvd/protocol';
 import t, { type Test } from 'tap';
 import { FakeCluster, type FakeReplica, isUserMutation, refusal } from './support/fake-cluster.js';
 
@@ -115,6 +115,24 @@ t.test('what an attempt that was lost did is the answer, though another one was 
     return true;
   };
   t.match(await kv.put('a', '1'), { revision: 2 });
+});
+
+t.test('what is told while the cluster is asked counts: it may have been done', async (t) => {
+  const { cluster, kv } = await setUp(t, 2);
+  await kv.put('a', '0');
+  let late: ((response: Response) => void) | undefined;
+  cluster.replica(1).misbehave = (request, reply) => {
+    if (isUserMutation(request)) late = reply;
+    return isUserMutation(request);
+  };
+  cluster.replica(2).misbehave = (request, reply) => {
+    if (isUserMutation(request)) reply(refusal('KVD_TOO_LARGE'));
+    return isUserMutation(request) || isOutcome(request);
+  };
+  const error = failure(kv.put('a', '1', { timeoutMs: 4_000 }));
+  await until(() => cluster.replica(2).requests.some(isOutcome));
+  late?.(refusal('KVD_OUTCOME_UNKNOWN'));
+  t.match(await error, { outcome: 'unknown', operationId: /^1\.\d+$/ });
 });
 
 t.test('where the cluster cannot say what became of it, a refusal is not certain', async (t) => {

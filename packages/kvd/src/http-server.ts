@@ -50,7 +50,10 @@ class Exchange {
   readonly #onEnd: (() => void)[] = [];
   #isOver = false;
 
-  constructor(readonly request: IncomingMessage) {}
+  constructor(
+    readonly request: IncomingMessage,
+    readonly response: ServerResponse,
+  ) {}
 
   get isRead(): boolean {
     return READS.has(this.request.method ?? '');
@@ -66,6 +69,53 @@ class Exchange {
     if (this.#isOver) return;
     this.#isOver = true;
     for (const task of this.#onEnd) task();
+  }
+}
+
+/** The requests of a connection that are not answered yet. */
+class Line {
+  readonly exchanges = new Set<Exchange>();
+  /** What the next one waits for: the last that is no read, and the reads since. */
+  #lastChange: Exchange | null = null;
+  #readsSince = new Set<Exchange>();
+
+  /**
+   * Whom it has to wait for. Requests that are sent one behind the other are done in that order, unless all of them only read.
+   * (RFC 9112, 9.3.2)
+   */
+  join(exchange: Exchange): readonly Exchange[] {
+    const change = this.#lastChange === null ? [] : [this.#lastChange];
+    const reads = this.#readsSince;
+    this.exchanges.add(exchange);
+    exchange.whenOver(() => this.#leave(exchange));
+    if (exchange.isRead) {
+      reads.add(exchange);
+      return change;
+    }
+    this.#lastChange = exchange;
+    this.#readsSince = new Set();
+    return [...change, ...reads];
+  }
+
+  #leave(exchange: Exchange): void {
+    this.exchanges.delete(exchange);
+    this.#readsSince.delete(exchange);
+    if (this.#lastChange === exchange) this.#lastChange = null;
+  }
+
+  /** Is a whole request on it not answered yet? */
+  get owesAnswer(): boolean {
+    for (const { request } of this.exchanges) if (request.complete) return true;
+    return false;
+  }
+
+  /** The connection is gone. Node closes the answer whose turn it is, and forgets those behind it. */
+  end(): void {
+    for (const { response } of this.exchanges) {
+      if (response.socket !== null) continue;
+      response.destroy();
+      response.emit('close');
+    }
   }
 }
 
@@ -88,7 +138,7 @@ export class HttpServer {
   readonly #ports: HttpServerPorts;
   readonly #limits: HttpLimits;
   /** Connections that still speak HTTP, and the requests of each that are not answered. */
-  readonly #sockets = new Map<Socket, Set<Exchange>>();
+  readonly #sockets = new Map<Socket, Line>();
   #active = 0;
   #dropped = 0;
 
@@ -148,12 +198,13 @@ export class HttpServer {
   }
 
   #onConnection(socket: Socket): void {
-    const exchanges = new Set<Exchange>();
-    this.#sockets.set(socket, exchanges);
+    // One that is read once more is known already.
+    if (this.#sockets.has(socket)) return;
+    const line = new Line();
+    this.#sockets.set(socket, line);
     socket.once('close', () => {
       this.#sockets.delete(socket);
-      // Node closes the answer whose turn it is, and forgets those behind it.
-      for (const exchange of exchanges) exchange.end();
+      line.end();
     });
   }
 
@@ -162,16 +213,11 @@ export class HttpServer {
    * nothing is said: the client would take it for the answer to that one, which may be done.
    */
   #refuseBadHttp(error: NodeJS.ErrnoException, socket: Socket): void {
-    if (error.code === 'ECONNRESET' || !socket.writable || this.#owesAnswer(socket)) {
+    if (error.code === 'ECONNRESET' || !socket.writable || this.#sockets.get(socket)?.owesAnswer) {
       socket.destroy();
       return;
     }
     endRaw(socket, REFUSALS.get(error.code ?? '') ?? NO_HTTP);
-  }
-
-  /** Is a whole request on it not answered yet? */
-  #owesAnswer(socket: Socket): boolean {
-    return [...(this.#sockets.get(socket) ?? [])].some(({ request }) => request.complete);
   }
 
   /** Said once in a while: whoever opens too many connections does not stop at one more. */
@@ -183,23 +229,18 @@ export class HttpServer {
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): Promise<void> {
-    const exchanges = this.#sockets.get(request.socket) ?? new Set();
-    const earlier = [...exchanges];
-    const exchange = new Exchange(request);
+    const exchange = new Exchange(request, response);
     this.#active += 1;
-    exchanges.add(exchange);
     exchange.whenOver(() => {
       this.#active -= 1;
-      exchanges.delete(exchange);
     });
     response.once('close', () => exchange.end());
+    const earlier = this.#sockets.get(request.socket)?.join(exchange) ?? [];
     try {
       if (this.#active > this.#limits.requests && !ALWAYS.has(pathOf(request))) {
         throw new KvdError('KVD_OVERLOADED', `more than ${this.#limits.requests} requests at once`);
       }
-      // Requests that are sent one behind the other are done in that order, unless all of them only read. (RFC 9112, 9.3.2)
-      if (earlier.length > 0 && ![exchange, ...earlier].every(({ isRead }) => isRead))
-        await Promise.all(earlier.map((each) => new Promise<void>((resolve) => each.whenOver(resolve))));
+      if (earlier.length > 0) await allOver(earlier);
       // Gone while it waited: nothing is begun for nobody.
       if (request.socket.destroyed) return;
       await route(this.#ports.targets, { request, response, expectsContinue });
@@ -221,13 +262,16 @@ export class HttpServer {
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const line = this.#sockets.get(request.socket);
+    if (request.headers.upgrade?.toLowerCase() !== 'websocket') {
+      void allOver([...(line?.exchanges ?? [])]).then(() => this.#withoutUpgrade(request, socket, head));
+      return;
+    }
     // As what follows a write and is no HTTP: the refusal, or the other protocol, would be taken for the answer to the write.
-    if (this.#owesAnswer(request.socket)) {
+    if (line?.owesAnswer) {
       socket.destroy();
       return;
     }
-    if (request.headers.upgrade?.toLowerCase() !== 'websocket')
-      return this.#withoutUpgrade(request, socket, head);
     const handler = this.#ports.upgrades.get(pathOf(request));
     if (handler === undefined) {
       socket.on('error', () => socket.destroy());
@@ -240,18 +284,24 @@ export class HttpServer {
 
   /**
    * An offer of another protocol (HTTP/2, as some clients make with every request) need not be taken up: the request is read
-   * once more, without it. (RFC 9110, 7.8)
+   * once more, without it, when those before it are answered. (RFC 9110, 7.8)
    */
   #withoutUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (socket.destroyed) return;
     const lines = [`${request.method} ${request.url} HTTP/${request.httpVersion}`];
     const { rawHeaders } = request;
     for (let i = 0; i < rawHeaders.length; i += 2) {
       const name = rawHeaders[i] as string;
       if (!OFFER.has(name.toLowerCase())) lines.push(`${name}: ${rawHeaders[i + 1]}`);
     }
+    if (/\bclose\b/i.test(request.headers.connection ?? '')) lines.push('Connection: close');
     socket.unshift(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head]));
     this.#server.emit('connection', socket);
   }
+}
+
+function allOver(exchanges: readonly Exchange[]): Promise<unknown> {
+  return Promise.all(exchanges.map((each) => new Promise<void>((resolve) => each.whenOver(resolve))));
 }
 
 function pathOf({ url = '' }: IncomingMessage): string {

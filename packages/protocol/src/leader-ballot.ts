@@ -1,7 +1,10 @@
 /** Which leader proposed a batch: what the state machine knows of ballots. */
 import type { ReplicaId } from '@kvd/paxos';
 
-/** A leader's ballot without its incarnation: no two leaders have the same. */
+/**
+ * A leader's ballot without its incarnation. Two leaders have the same only if one lost its disk in between, was admitted again,
+ * and leads by voters of whom none has heard of its former self.
+ */
 export interface LeaderBallot {
   readonly counter: number;
   readonly replicaId: ReplicaId;

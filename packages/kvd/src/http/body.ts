@@ -36,6 +36,11 @@ export function readBody(
       tooLarge();
       return;
     }
+    // It may have waited for its turn.
+    if (request.destroyed) {
+      onGone();
+      return;
+    }
     if (expectsContinue) response.writeContinue();
     request.on('data', onData).on('end', onEnd).on('close', onGone).on('error', onGone);
   });
