@@ -13,7 +13,7 @@ import {
   NO_ORIGIN,
 } from '@kvd/protocol';
 import { test } from 'tap';
-import { HandCluster } from './support/hand-cluster.js';
+import { type Answer, HandCluster } from './support/hand-cluster.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -51,14 +51,23 @@ function counterAt(cluster: HandCluster, id: ReplicaId): string {
   return Buffer.from(cluster.at(id).state.get(bytes('counter'))?.value ?? bytes('')).toString();
 }
 
-/** So many slots are proposed by a leader that is cut off, the last of which holds COUNT. */
-function proposeAlone(cluster: HandCluster, leader: ReplicaId, slots: number): void {
-  for (let slot = 1; slot <= slots; slot += 1) {
-    // A slot is worth another when as much waits as is under way.
-    for (let i = 0; i < 2 ** (slot - 1); i += 1) cluster.mutate(leader, put('a'));
-    if (slot === slots) cluster.mutate(leader, COUNT);
+/** So many slots are proposed by a leader that is cut off, the last of which holds a put, and COUNT. */
+function proposeAlone(
+  cluster: HandCluster,
+  leader: ReplicaId,
+  slots: number,
+): { readonly write: Answer; readonly count: Answer } {
+  let write = cluster.mutate(leader, put('a'));
+  cluster.settle();
+  // A slot is worth another when as much waits as is under way.
+  for (let underWay = 1; underWay < 2 ** (slots - 2); underWay *= 2) {
+    for (let i = 0; i < underWay; i += 1) cluster.mutate(leader, put('a'));
     cluster.settle();
   }
+  for (let i = 0; i < 2 ** (slots - 2); i += 1) write = cluster.mutate(leader, put('a'), 5_000);
+  const count = cluster.mutate(leader, COUNT);
+  cluster.settle();
+  return { write, count };
 }
 
 /** `first` is cut off with slots under way; the next leader, and the third. */
@@ -160,6 +169,23 @@ test('what was passed on to a leader that fell silent goes to the next one as so
   cluster.pass(150, others);
   t.match(write.response, { type: 'result', result: { type: 'put' } });
   t.match(read.response, { type: 'entry' });
+});
+
+test('what a leader had in a slot that nobody else fills is sent again as soon as there is another leader', async (t) => {
+  const cluster = await started();
+  const [first] = cluster.leaders() as [ReplicaId];
+  cluster.isolate(first);
+  // In the last of its slots; its successor, of whom nobody wants anything, proposes in the first one.
+  const { write, count } = proposeAlone(cluster, first, 4);
+  const others = cluster.others(first);
+  cluster.until(() => cluster.leaders(others).length > 0, others);
+  for (const id of others) cluster.join(first, id);
+  cluster.pass(500);
+  t.match(count.response, { type: 'result', result: { type: 'txn' } });
+  t.equal(counterAt(cluster, first), '1');
+  t.equal(write.response, null, 'what must not be done twice waits for what becomes of its slot');
+  cluster.pass(5_000);
+  t.match(write.response, { type: 'error', code: 'KVD_OUTCOME_UNKNOWN' });
 });
 
 test('a leader whose disk hangs hands over, however short it has led', async (t) => {

@@ -10,7 +10,8 @@ import type { Pending } from './pending.js';
 
 interface Proposed {
   readonly ballot: LeaderBallot;
-  readonly requests: readonly Pending[];
+  /** In the order of the commands; null: given back, for it is sent again. */
+  readonly requests: (Pending | null)[];
   /** Of the present leadership: it will be chosen, and soon. */
   isUnderWay: boolean;
 }
@@ -88,13 +89,13 @@ export class Batcher {
   }
 
   /** Returns what an earlier leadership of ours proposed in the slot, which is not chosen there any more. */
-  onProposed(slot: Slot, ballot: LeaderBallot, requests: readonly Pending[]): readonly Pending[] {
+  onProposed(slot: Slot, ballot: LeaderBallot, requests: Pending[]): readonly Pending[] {
     const earlier = this.proposed.get(slot);
     if (earlier) this.end(earlier);
     for (const pending of requests) pending.entered = true;
     this.underWay += requests.length;
     this.proposed.set(slot, { ballot, requests, isUnderWay: true });
-    return earlier?.requests ?? [];
+    return earlier === undefined ? [] : left(earlier);
   }
 
   /**
@@ -106,9 +107,9 @@ export class Batcher {
     if (!proposed) return [];
     this.proposed.delete(entry.slot);
     this.end(proposed);
-    if (results.length === 0 || !isOf(proposed.ballot, entry.value)) return proposed.requests;
+    if (results.length === 0 || !isOf(proposed.ballot, entry.value)) return left(proposed);
     for (const [i, pending] of proposed.requests.entries()) {
-      pending.reply({ type: 'result', result: results[i] as CommandResult });
+      pending?.reply({ type: 'result', result: results[i] as CommandResult });
     }
     return [];
   }
@@ -120,21 +121,30 @@ export class Batcher {
       if (at > slot) continue;
       this.proposed.delete(at);
       this.end(proposed);
-      skipped.push(...proposed.requests);
+      skipped.push(...left(proposed));
     }
     return skipped;
   }
 
   /**
-   * No longer leading: what never entered a slot can go elsewhere. What did may have been lost on the way, and its slot stay
-   * empty until somebody proposes there: nothing may wait for it.
+   * No longer leading: what never entered a slot can go elsewhere, and what did if it may be sent twice. It may have been lost on
+   * the way, and its slot stay empty for as long as nobody else has anything to propose there: what must not be sent twice waits
+   * for that, nothing else does.
    */
-  takeQueue(): Pending[] {
-    for (const proposed of this.proposed.values()) this.end(proposed);
-    const rest = this.queue.slice(this.head).filter((pending) => !pending.answered);
+  giveBack(): Pending[] {
+    const taken: Pending[] = [];
+    for (const proposed of this.proposed.values()) {
+      this.end(proposed);
+      for (const [i, pending] of proposed.requests.entries()) {
+        if (!pending?.retrySafe) continue;
+        proposed.requests[i] = null;
+        taken.push(pending);
+      }
+    }
+    taken.push(...this.queue.slice(this.head));
     this.compact();
     this.queuedBytes = 0;
-    return rest;
+    return taken.filter((pending) => !pending.answered);
   }
 
   private end(proposed: Proposed): void {
@@ -146,6 +156,11 @@ export class Batcher {
     this.queue = [];
     this.head = 0;
   }
+}
+
+/** The requests that wait for what becomes of the slot. */
+function left({ requests }: Proposed): Pending[] {
+  return requests.filter((pending) => pending !== null);
 }
 
 /** Was it proposed at this ballot? In a slot there is one such value at most (S4). */

@@ -518,7 +518,7 @@ export class Replica implements ReplicaApi, TransportHandler {
     const { isLeading, leader } = this.node;
     if (!isLeading && this.wasLeading) {
       this.membership.retire();
-      for (const pending of this.batcher.takeQueue()) this.router.retry(pending, 'no longer the leader');
+      for (const pending of this.batcher.giveBack()) this.router.retry(pending, 'no longer the leader');
     }
     const changed = isLeading !== this.wasLeading || leader !== this.knownLeader;
     this.wasLeading = isLeading;

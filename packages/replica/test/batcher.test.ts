@@ -95,7 +95,7 @@ test('what a leadership that ended had under way does not hold up the next one',
   const leader = new Leader();
   leader.take(3);
   const lost = leader.propose();
-  t.strictSame(leader.batcher.takeQueue(), []);
+  t.strictSame(leader.batcher.giveBack(), []);
   leader.take(1);
   t.ok(leader.batcher.isWorthASlot);
   leader.propose();
@@ -122,7 +122,7 @@ test('a batch that an earlier leadership of ours proposed is not taken for a lat
   const leader = new Leader();
   leader.take(2);
   const earlier = leader.propose();
-  leader.batcher.takeQueue();
+  leader.batcher.giveBack();
   leader.ballot = { counter: 2, replicaId: 1 };
   leader.nextSlot = earlier.slot;
   leader.take(1);
