@@ -251,7 +251,7 @@ export class LocalCluster {
     const child = this.children.get(id);
     // The system knows that it ended a moment before Node.js says how.
     if (child?.exitCode === null && child.signalCode === null)
-      await Promise.race([once(child, 'exit'), sleep(PROBE_MS, undefined, { ref: false })]);
+      await Promise.race([once(child, 'exit'), sleep(PROBE_MS)]);
     const message = `replica ${id} ended: ${this.causeOfDeath(id)}`;
     return child?.exitCode === BAD_USAGE ? usage(message) : unavailable(message);
   }
