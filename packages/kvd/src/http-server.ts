@@ -8,6 +8,7 @@ import type { Duplex } from 'node:stream';
 import { KvdError } from '@kvd/protocol';
 import type { HostPort } from './addresses.js';
 import { answerTo, errorAnswer, sendAnswer } from './http/respond.js';
+import { allOver, Exchange, Line } from './http/line.js';
 import { type HttpTargets, route } from './http/router.js';
 
 export interface HttpLimits {
@@ -43,81 +44,6 @@ const HEADER_BYTES_MAX = 48 * 1024;
 const ALWAYS = new Set(['/livez', '/readyz', '/metrics']);
 /** Of a request that offers another protocol: what to leave out where it is not taken up. */
 const OFFER = new Set(['connection', 'http2-settings', 'upgrade']);
-const READS = new Set(['GET', 'HEAD', 'OPTIONS']);
-
-/** A request until its answer has left, or its connection is gone. */
-class Exchange {
-  readonly #onEnd: (() => void)[] = [];
-  #isOver = false;
-
-  constructor(
-    readonly request: IncomingMessage,
-    readonly response: ServerResponse,
-  ) {}
-
-  get isRead(): boolean {
-    return READS.has(this.request.method ?? '');
-  }
-
-  /** Calls back at once when it is over. */
-  whenOver(task: () => void): void {
-    if (this.#isOver) task();
-    else this.#onEnd.push(task);
-  }
-
-  end(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    for (const task of this.#onEnd) task();
-  }
-}
-
-/** The requests of a connection that are not answered yet. */
-class Line {
-  readonly exchanges = new Set<Exchange>();
-  /** What the next one waits for: the last that is no read, and the reads since. */
-  #lastChange: Exchange | null = null;
-  #readsSince = new Set<Exchange>();
-
-  /**
-   * Whom it has to wait for. Requests that are sent one behind the other are done in that order, unless all of them only read.
-   * (RFC 9112, 9.3.2)
-   */
-  join(exchange: Exchange): readonly Exchange[] {
-    const change = this.#lastChange === null ? [] : [this.#lastChange];
-    const reads = this.#readsSince;
-    this.exchanges.add(exchange);
-    exchange.whenOver(() => this.#leave(exchange));
-    if (exchange.isRead) {
-      reads.add(exchange);
-      return change;
-    }
-    this.#lastChange = exchange;
-    this.#readsSince = new Set();
-    return [...change, ...reads];
-  }
-
-  #leave(exchange: Exchange): void {
-    this.exchanges.delete(exchange);
-    this.#readsSince.delete(exchange);
-    if (this.#lastChange === exchange) this.#lastChange = null;
-  }
-
-  /** Is a whole request on it not answered yet? */
-  get owesAnswer(): boolean {
-    for (const { request } of this.exchanges) if (request.complete) return true;
-    return false;
-  }
-
-  /** The connection is gone. Node closes the answer whose turn it is, and forgets those behind it. */
-  end(): void {
-    for (const { response } of this.exchanges) {
-      if (response.socket !== null) continue;
-      response.destroy();
-      response.emit('close');
-    }
-  }
-}
 
 /** Takes over the socket of an upgrade. */
 export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
@@ -298,10 +224,6 @@ export class HttpServer {
     socket.unshift(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head]));
     this.#server.emit('connection', socket);
   }
-}
-
-function allOver(exchanges: readonly Exchange[]): Promise<unknown> {
-  return Promise.all(exchanges.map((each) => new Promise<void>((resolve) => each.whenOver(resolve))));
 }
 
 function pathOf({ url = '' }: IncomingMessage): string {
