@@ -292,6 +292,12 @@ test('on a real replica: from the past into the present, across a break, until i
   await until('it goes on', () => eventsOf(again.text()).length === 1);
   t.match(eventsOf(again.text()), [{ id: `${fourth}`, data: { type: 'put', key: 'a2', value: 'late' } }]);
   t.equal(daemon.status().watches, 1);
+  // Behind a watch, which never ends, no other one of the connection is ever answered.
+  const impatient = connect(port, '127.0.0.1');
+  for (let i = 0; i < 5; i += 1) impatient.write('GET /v1/watch?prefix=a HTTP/1.1\r\nHost: h\r\n\r\n');
+  await until('they are open', () => daemon.status().watches === 6);
+  impatient.destroy();
+  await until('they are gone with the connection', () => daemon.status().watches === 1);
   t.equal((await call(port, 'HEAD', '/v1/watch')).status, 405);
   t.equal((await call(port, 'POST', '/v1/watch')).headers['allow'], 'GET');
   await call(port, 'POST', '/v1/compact', JSON.stringify({ revision: third }));
