@@ -5,16 +5,10 @@
  */
 import type { Identity, ReplicaId } from '@kvd/paxos';
 import { type CommandResult, encodeCommand, type Response } from '@kvd/protocol';
-import { type KvdOptions } from '@kvd/kvd';
-import { Replica } from '@kvd/replica';
-import {
-  type MemoryContent,
-  MemoryDisk,
-  openMemoryDirectory,
-  type Schedule,
-  scheduleMicrotask,
-} from '@kvd/store';
-import { seededRandom } from './random.js';
+import type { KvdOptions } from '@kvd/kvd';
+import type { Replica } from '@kvd/replica';
+import type { MemoryContent } from '@kvd/store';
+import { connectAll, openReplica, REPLICAS } from './open-replica.js';
 
 /** What all replicas did together. */
 export interface Counts {
@@ -43,7 +37,6 @@ const NONE: Counts = {
   stateBytes: 0,
 };
 
-const REPLICAS = [1, 2, 3] as const;
 const TURNS_MAX = 1_000_000;
 const TIMEOUT_MS = 60_000;
 const WALL_MS = 1_700_000_000_000;
@@ -84,7 +77,7 @@ export class CountedCluster {
   static async start(options: KvdOptions): Promise<CountedCluster> {
     const cluster = new CountedCluster(options.tickMs);
     for (const id of REPLICAS) cluster.members.push(await cluster.open(id, options));
-    cluster.connect();
+    connectAll(cluster.members);
     cluster.turnUntil(() => cluster.leader !== undefined);
     cluster.session = cluster.openSession();
     return cluster;
@@ -136,53 +129,14 @@ export class CountedCluster {
   }
 
   private async open(id: ReplicaId, options: KvdOptions): Promise<Member> {
-    const disk = new MemoryDisk();
-    let schedule: Schedule = scheduleMicrotask;
-    const opened = await openMemoryDirectory(
-      disk,
-      {
-        replicaId: id,
-        founding: REPLICAS.map((peer) => `${peer}=${addressOf(peer)}`).join(','),
-        newIncarnation: () => String(id).repeat(32),
-      },
-      (task, kind) => schedule(task, kind),
-    );
-    schedule = (task) => void this.tasks.push(task);
-    this.count(disk.log, 'log');
-    this.count(disk.state, 'state');
-    const { identity, log, state } = opened;
-    const replica = new Replica(
-      {
-        ...options,
-        witness: false,
-        founding: REPLICAS.map((peer) => ({ id: peer, address: addressOf(peer) })),
-        newClusterId: 'c'.repeat(32),
-        mayFound: true,
-        address: addressOf(id),
-      },
-      {
-        log,
-        state,
-        transport: {
-          send: (to, bytes) => this.send(id, to, bytes),
-          setPeers: () => undefined,
-          setCluster: () => undefined,
-        },
-        trace: { event: () => undefined },
-        random: seededRandom(id),
-        endOfTurn: (task) => void this.ends.push(task),
-      },
-    );
-    return { identity, replica };
-  }
-
-  private connect(): void {
-    for (const { replica, identity } of this.members) {
-      for (const other of this.members) {
-        if (other.replica !== replica)
-          other.replica.onPeerConnected(identity, addressOf(identity.replicaId), '');
-      }
-    }
+    const opened = await openReplica(id, options, {
+      send: (to, bytes) => this.send(id, to, bytes),
+      endOfTurn: (task) => void this.ends.push(task),
+      completed: (task) => void this.tasks.push(task),
+    });
+    this.count(opened.disk.log, 'log');
+    this.count(opened.disk.state, 'state');
+    return opened;
   }
 
   private count(content: MemoryContent | undefined, part: 'log' | 'state'): void {
@@ -261,8 +215,4 @@ export class CountedCluster {
       for (const end of ends) end();
     }
   }
-}
-
-function addressOf(id: ReplicaId): string {
-  return `127.0.0.1:${id}`;
 }

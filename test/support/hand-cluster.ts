@@ -2,26 +2,20 @@
  * Replicas in this process on memory disks, whose time, network and disks a test moves by hand: the real Replica with the
  * settings of a daemon. For what takes hours, or an order that chance would not find.
  */
-import type { Identity, ReplicaId } from '@kvd/paxos';
+import type { ReplicaId } from '@kvd/paxos';
 import { type Command, type CommandResult, encodeCommand, type Request, type Response } from '@kvd/protocol';
 import type { KvdOptions } from '@kvd/kvd';
-import { Replica } from '@kvd/replica';
-import { type KvState, MemoryDisk, openMemoryDirectory, type Schedule, scheduleMicrotask } from '@kvd/store';
-import { seededRandom } from './random.js';
+import { connectAll, type OpenedReplica, openReplica, REPLICAS } from './open-replica.js';
 
-const REPLICAS: readonly ReplicaId[] = [1, 2, 3];
 const WALL_MS = 1_700_000_000_000;
 const TIMEOUT_MS = 60_000;
 const ROUNDS_MAX = 10_000;
 
-export interface Member {
-  readonly identity: Identity;
-  readonly replica: Replica;
-  readonly state: KvState;
+export interface Member extends OpenedReplica {
   /** Its log's and its state's completions wait. */
   hangs: boolean;
-  ends: (() => void)[];
-  completions: (() => void)[];
+  readonly ends: (() => void)[];
+  readonly completions: (() => void)[];
 }
 
 /** What became of a request. */
@@ -43,10 +37,7 @@ export class HandCluster {
   static async start(options: KvdOptions): Promise<HandCluster> {
     const cluster = new HandCluster(options);
     for (const id of REPLICAS) cluster.members.set(id, await cluster.open(id));
-    for (const { replica } of cluster.members.values())
-      for (const other of cluster.members.values())
-        if (other.replica !== replica)
-          replica.onPeerConnected(other.identity, addressOf(other.identity.replicaId), '');
+    connectAll(cluster.members.values());
     cluster.until(() => cluster.leaders().length > 0);
     // All know of the founding: it takes all of them.
     cluster.pass(1_000);
@@ -128,8 +119,7 @@ export class HandCluster {
       }
       let busy = frames.length > 0;
       for (const member of this.members.values()) {
-        const { ends } = member;
-        member.ends = [];
+        const ends = member.ends.splice(0);
         const completions = member.hangs ? [] : member.completions.splice(0);
         for (const task of [...ends, ...completions]) task();
         busy ||= ends.length + completions.length > 0;
@@ -139,59 +129,20 @@ export class HandCluster {
   }
 
   private async open(id: ReplicaId): Promise<Member> {
-    let schedule: Schedule = scheduleMicrotask;
-    const { identity, log, state } = await openMemoryDirectory(
-      new MemoryDisk(),
-      {
-        replicaId: id,
-        founding: REPLICAS.map((peer) => `${peer}=${addressOf(peer)}`).join(','),
-        newIncarnation: () => String(id).repeat(32),
+    const ends: (() => void)[] = [];
+    const completions: (() => void)[] = [];
+    const opened = await openReplica(id, this.options, {
+      send: (to, bytes) => {
+        this.frames.push({ from: id, to, bytes: Uint8Array.from(bytes) });
+        return true;
       },
-      (task, kind) => schedule(task, kind),
-    );
-    const { options } = this;
-    const replica = new Replica(
-      {
-        ...options,
-        witness: false,
-        founding: REPLICAS.map((peer) => ({ id: peer, address: addressOf(peer) })),
-        newClusterId: 'c'.repeat(32),
-        mayFound: true,
-        address: addressOf(id),
-      },
-      {
-        log,
-        state,
-        transport: {
-          send: (to, bytes) => {
-            this.frames.push({ from: id, to, bytes: Uint8Array.from(bytes) });
-            return true;
-          },
-          setPeers: () => undefined,
-          setCluster: () => undefined,
-        },
-        trace: { event: () => undefined },
-        random: seededRandom(id),
-        endOfTurn: (task) => void member.ends.push(task),
-      },
-    );
-    const member: Member = {
-      identity,
-      replica,
-      state: state as KvState,
-      hangs: false,
-      ends: [],
-      completions: [],
-    };
-    schedule = (task) => void member.completions.push(task);
-    return member;
+      endOfTurn: (task) => void ends.push(task),
+      completed: (task) => void completions.push(task),
+    });
+    return { ...opened, hangs: false, ends, completions };
   }
 }
 
 function linksOf(a: ReplicaId, b: ReplicaId): readonly string[] {
   return [`${a} ${b}`, `${b} ${a}`];
-}
-
-function addressOf(id: ReplicaId): string {
-  return `127.0.0.1:${id}`;
 }
