@@ -499,7 +499,8 @@ t.test('npm start: ready line, sample, clean stop, and everything there the seco
 
 /** A shell of kvctl on a terminal of its own, which script(1) makes. */
 function onTerminal(t: Test, endpoint: string, history: string) {
-  const command = `${process.execPath} ${kvctlBin} -e ${endpoint} shell`;
+  // In place of the shell that script starts: it would get the Ctrl-C too, and end as interrupted.
+  const command = `exec ${process.execPath} ${kvctlBin} -e ${endpoint} shell`;
   const env = { ...process.env, KVCTL_HISTORY: history };
   const child = spawn('script', ['-qec', command, '/dev/null'], { env });
   t.teardown(() => child.kill('SIGKILL'));
