@@ -24,8 +24,11 @@ export class RevisionParts {
 
   constructor(store: OrderedStore, generation: number, history: HistoryBuffer, start: HistoryPosition) {
     const split = stateKey(generation, revisionKey(start.revision, start.index + 1));
-    this.first = store.range({ gte: stateKey(generation, revisionKey(0)), lt: split, reverse: true });
+    // A flush may reach the disk between any two of these lines, for another thread writes it. What comes later in the
+    // history is looked for first: so what the earlier reader missed, the later one sees, and what a flush wrote after
+    // both is in memory still. The other way round the record of the place itself could be in neither.
     this.rest = store.range({ gte: split, lt: stateKey(generation, Buffer.of(KIND_REVISION + 1)) });
+    this.first = store.range({ gte: stateKey(generation, revisionKey(0)), lt: split, reverse: true });
     this.memory = history.revisionsFrom(start.revision);
   }
 

@@ -17,11 +17,12 @@ import {
   PRINCIPAL_BYTES_MAX,
   REASON_BYTES_MAX,
 } from '@kvd/protocol';
+import type { Done } from '@kvd/replica';
 import { test, type Test } from 'tap';
 import { createMemoryState, KvState, MemoryContent, MemoryStore } from '../src/index.js';
 import { LevelStore } from '../src/level-store.js';
 import { levelOptions } from '../src/file-disk.js';
-import type { OrderedStore } from '../src/ordered-store.js';
+import type { KeyRange, OrderedStore, RangeReader, StoreOp } from '../src/ordered-store.js';
 import { formatStateOps, freshState } from '../src/state-loader.js';
 import {
   apply,
@@ -337,6 +338,75 @@ test('a scan of the recent past does not read the older one: keys of many versio
     }
     const { count } = await scanPage(state, { revision: then, countOnly: true });
     t.equal(count, 29);
+  }
+});
+
+/** The disk of another thread: a batch is there when `land` is called, and its writer learns of it when `answer` is. */
+class LandingStore extends MemoryStore {
+  /** Called before every reader is made. */
+  beforeRange = (): void => undefined;
+  land = (): void => undefined;
+  answer = (): void => undefined;
+
+  constructor(private readonly disk = new MemoryContent()) {
+    super(disk);
+  }
+
+  override range(...ranges: readonly KeyRange[]): RangeReader {
+    this.beforeRange();
+    return super.range(...ranges);
+  }
+
+  override batchOf(pages: Iterable<readonly StoreOp[]>, done: Done<void>): void {
+    const ops = [...pages].flat();
+    this.land = () => this.disk.apply(ops);
+    this.answer = () => done(null, undefined);
+  }
+}
+
+test('a flush that reaches the disk while a read of the past begins is seen by it, or is in memory', async (t) => {
+  for (const landsAt of [1, 2, 3, 4, 5, 6]) {
+    const store = new LandingStore();
+    await call<void>((done) => store.batch(formatStateOps(), done));
+    const state = new KvState(store, freshState(), OPTIONS);
+    // Enough that a scan of the past goes by what was done since, and that a flush writes several records of it.
+    const write = async (count: number): Promise<void> => {
+      const first = state.revision + 1;
+      await run(
+        state,
+        Array.from({ length: count }, (_, i) => put('hot', `at ${first + i}`)),
+      );
+    };
+    await write(3_000);
+    let flushed = flush(state);
+    store.land();
+    store.answer();
+    await flushed;
+    await write(400);
+    flushed = flush(state);
+    let readers = 0;
+    store.beforeRange = () => {
+      readers += 1;
+      if (readers === landsAt) store.land();
+    };
+    const then = 3_050;
+    const scanned = scanPage(state, { revision: then });
+    const read = history(state, '', '', then + 1);
+    for (let turn = 0; turn < 20; turn += 1) await call<void>((done) => store.defer(() => done(null, undefined)));
+    if (readers < landsAt) store.land();
+    store.answer();
+    await flushed;
+    const pages = await read;
+    t.same(
+      (await scanned).entries.map(({ value, modRevision }) => [text(value), modRevision]),
+      [[`at ${then}`, then]],
+      `${landsAt}: a scan`,
+    );
+    t.strictSame(
+      lines(pages).map((found) => found.split(' ')[0]),
+      Array.from({ length: 350 }, (_, i) => String(then + 1 + i)),
+      `${landsAt}: the history`,
+    );
   }
 });
 
