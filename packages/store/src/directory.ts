@@ -88,7 +88,8 @@ export async function openOnDisk(disk: DirectoryDisk, request: DirectoryRequest)
   };
   const present = await takeStock(start);
   if (present === null) return format(start);
-  const { logDamage, stateDamage } = await disk.verify(isWitness(start) ? ['log'] : ['log', 'state']);
+  const parts: readonly StorePart[] = isWitness(start) ? ['log'] : ['log', 'state'];
+  const { logDamage, stateDamage } = await withRoom(disk, () => disk.verify(parts));
   if (logDamage === null) return open(start, present, stateDamage);
   moveAside(start, 'log-damaged', logDamage);
   return format(start);
@@ -183,7 +184,7 @@ function moveAside(start: Start, label: string, reason: string): void {
 }
 
 async function refuseIfLocked(disk: DirectoryDisk): Promise<void> {
-  if (disk.exists('log')) await disk.verify(['log']);
+  if (disk.exists('log')) await withRoom(disk, () => disk.verify(['log']));
 }
 
 /** Who was removed disturbs nobody, not even as a directory that was formatted anew. */
@@ -295,7 +296,7 @@ async function openVerified(
     moveAside(start, 'log-foreign', 'log/ and identity.json were not formatted together');
     return format(start);
   }
-  const state = isWitness(start) ? null : await openState(start, stateDamage);
+  const state = isWitness(start) ? null : await openState(start, stateDamage, loaded);
   return assemble(start, identity, { logStore, loaded, state }, false);
 }
 
@@ -311,7 +312,11 @@ async function createState(disk: DirectoryDisk): Promise<StateParts> {
 }
 
 /** A state that is missing, damaged or condemned is dropped and begins empty: the log or a peer rebuilds it. */
-async function openState({ disk, setAside }: Start, damage: string | null): Promise<StateParts> {
+async function openState(
+  { disk, setAside }: Start,
+  damage: string | null,
+  log: LoadedLog,
+): Promise<StateParts> {
   const condemned = disk.readText('state-condemned');
   let reason = condemned ?? damage;
   if (reason === null) {
@@ -320,6 +325,10 @@ async function openState({ disk, setAside }: Start, damage: string | null): Prom
     if (loaded !== null) return { store, loaded };
     await promised<void>((done) => store.close(done));
     reason = late;
+  }
+  if (!condemned?.startsWith(DROPPED) && !canBeRebuilt(log)) {
+    const what = `the state is damaged (${reason}), its log does not reach back to the beginning, and no other member keeps one`;
+    throw damaged(`${what}; it was left as it is: kvctl recover plan says what can still be read`);
   }
   // Kept until the next one: were all replicas wrong about theirs at once, it would be all there is. Dropped once: what is
   // found after a crash in here is no state, and must not take the place of the one that was.
@@ -335,6 +344,25 @@ async function openState({ disk, setAside }: Start, damage: string | null): Prom
   const why = reason.startsWith(DROPPED) ? reason.slice(DROPPED.length) : reason;
   setAside.push(`the state was dropped and is being rebuilt: ${why}`);
   return created;
+}
+
+/** By the log, or by a member that keeps a state, too. */
+function canBeRebuilt({ head, recovered }: LoadedLog): boolean {
+  const latest = recovered.configurations.at(-1)?.configuration;
+  if (head.cutThrough === 0 || latest === undefined) return true;
+  const { replicaId } = recovered.identity;
+  return latest.members.some((member) => member.replicaId !== replicaId && member.role !== 'witness');
+}
+
+/** LevelDB writes when it opens: on a full disk that is what the reserve is for. It is taken again when there is room. */
+async function withRoom<T>(disk: DirectoryDisk, task: () => Promise<T>): Promise<T> {
+  try {
+    return await task();
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.kind !== 'no-space') throw error;
+    disk.setReserve(false);
+    return task();
+  }
 }
 
 interface Parts {
@@ -393,7 +421,7 @@ async function openStore(
   createIfMissing: boolean,
 ): Promise<OrderedStore> {
   try {
-    return await disk.openStore(part, createIfMissing);
+    return await withRoom(disk, () => disk.openStore(part, createIfMissing));
   } catch (error) {
     if (error instanceof StoreError && error.kind === 'locked') {
       throw new DirectoryError('locked', `${disk.name} is in use by another process`);

@@ -5,7 +5,7 @@
 import { KvdError } from '@kvd/protocol';
 
 /**
- * `damaged`: what was read is not what was written. `no-space`: the write may succeed once there is room. `io`: any
+ * `damaged`: what was read is not what was written. `no-space`: the write may succeed once there is room, or quota. `io`: any
  * other failure of the disk. `closed`: used after close, or while it reopens.
  */
 export type StoreErrorKind = 'damaged' | 'no-space' | 'io' | 'locked' | 'closed';
@@ -54,7 +54,7 @@ export function damaged(message: string): StoreError {
 export function asStoreError(error: unknown): StoreError {
   if (error instanceof StoreError) return error;
   const text = messageOf(error);
-  if (/ENOSPC|no space left/i.test(text)) return new StoreError('no-space', text);
+  if (/ENOSPC|EDQUOT|no space left|quota exceeded/i.test(text)) return new StoreError('no-space', text);
   const code = codeOf(error);
   if (code === 'LEVEL_LOCKED') return new StoreError('locked', text);
   if (code === 'LEVEL_CORRUPTION') return damaged(text);

@@ -26,6 +26,7 @@ export class StateInstaller implements SnapshotInstaller {
   private through = false;
   private failure: Error | null = null;
   private ended = false;
+  private writing = false;
 
   constructor(target: InstallTarget, generation: number) {
     this.target = target;
@@ -45,8 +46,11 @@ export class StateInstaller implements SnapshotInstaller {
       store.defer(() => done(this.failure, undefined));
       return;
     }
+    this.writing = true;
     store.batch(ops, (error) => {
+      this.writing = false;
       this.failure ??= error;
+      if (this.ended) this.target.discard(this.generation);
       done(error, undefined);
     });
   }
@@ -79,7 +83,8 @@ export class StateInstaller implements SnapshotInstaller {
   abort(): void {
     if (this.ended) return;
     this.ended = true;
-    this.target.discard(this.generation);
+    // What is on its way to the disk would not be seen yet.
+    if (!this.writing) this.target.discard(this.generation);
   }
 
   private take(item: SnapshotItem, ops: StoreOp[]): void {

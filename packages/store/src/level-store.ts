@@ -12,6 +12,7 @@ import {
   type RangeReader,
   type StoreOp,
 } from './ordered-store.js';
+import { SerialQueue } from './serial-queue.js';
 
 export interface LevelStoreOptions {
   /** False: a directory without a database is an error, and stays as it is. */
@@ -30,6 +31,9 @@ const NO_PAIRS: readonly Pair[] = [];
 export class LevelStore implements OrderedStore {
   private readonly db: Database;
   private readonly location: string;
+  private readonly writes = new SerialQueue();
+  /** Of a write since it was opened. */
+  private failure: Error | null = null;
 
   private constructor(location: string, options: LevelStoreOptions) {
     this.location = location;
@@ -75,7 +79,7 @@ export class LevelStore implements OrderedStore {
     }
     const batch = this.db.batch();
     gather(batch, ops);
-    write(batch, done);
+    this.write(batch, done);
   }
 
   batchOf(pages: Iterable<readonly StoreOp[]>, done: Done<void>): void {
@@ -88,7 +92,7 @@ export class LevelStore implements OrderedStore {
     const step = (): void => {
       try {
         const page = rest.next();
-        if (page.done === true) return write(batch, done);
+        if (page.done === true) return this.write(batch, done);
         gather(batch, page.value);
       } catch (error) {
         // The making of a page failed, or the database was closed meanwhile.
@@ -105,11 +109,40 @@ export class LevelStore implements OrderedStore {
   }
 
   open(done: Done<void>): void {
-    settle(this.db.open({ createIfMissing: false }), done);
+    settle(this.db.open({ createIfMissing: false }), (error) => {
+      if (error === null) this.failure = null;
+      done(error, undefined);
+    });
   }
 
   close(done: Done<void>): void {
-    settle(this.db.close(), done);
+    this.writes.run((release) => {
+      settle(this.db.close(), (error) => {
+        release();
+        done(error, undefined);
+      });
+    });
+  }
+
+  /**
+   * Rule: after a write that failed none succeeds until the database is opened anew. (S1, S9)
+   * Why: LevelDB goes on after an append to its write-ahead file that failed, and the file may have half a record there
+   *   then. Whoever opens it takes that for its end, and drops what came behind it, synced as it was. One at a time,
+   *   because the failure of the one before must be known here before anything is said of the next.
+   */
+  private write(batch: Chained, done: Done<void>): void {
+    this.writes.run((release) => {
+      const { failure } = this;
+      // The type of Level's own batch does not know the options of LevelDB.
+      const options: { sync: boolean } = { sync: true };
+      const written =
+        failure === null ? batch.write(options) : batch.close().then(() => Promise.reject(failure));
+      settle(written, (error) => {
+        this.failure ??= error;
+        release();
+        done(error, undefined);
+      });
+    });
   }
 }
 
@@ -186,12 +219,6 @@ function gather(batch: Chained, ops: readonly StoreOp[]): void {
     if (value === null) batch.del(key);
     else batch.put(key, value);
   }
-}
-
-function write(batch: Chained, done: Done<void>): void {
-  // The type of Level's own batch does not know the options of LevelDB.
-  const options: { sync: boolean } = { sync: true };
-  settle(batch.write(options), done);
 }
 
 function closedError(location: string): StoreError {

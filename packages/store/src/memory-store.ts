@@ -186,6 +186,8 @@ export class MemoryStore implements OrderedStore {
   private readonly schedule: Schedule;
   private state: 'open' | 'closed' | 'crashed' = 'open';
   private readonly views = new Set<View>();
+  /** Of a write since it was opened: what LevelDB writes after it might not be there at the next start (level-store.ts). */
+  private failure: Error | null = null;
 
   constructor(content: MemoryContent, schedule: Schedule = scheduleMicrotask) {
     this.content = content;
@@ -233,8 +235,9 @@ export class MemoryStore implements OrderedStore {
   private write(taken: readonly StoreOp[], done: Done<void>): void {
     const closed = this.state !== 'open';
     this.later('write', () => {
-      const fault = closed ? closedError() : this.content.takeWriteFault();
+      const fault = closed ? closedError() : (this.failure ?? this.content.takeWriteFault());
       if (fault === null) this.content.apply(taken);
+      else if (!closed) this.failure = fault;
       done(fault, undefined);
     });
   }
@@ -246,6 +249,7 @@ export class MemoryStore implements OrderedStore {
   open(done: Done<void>): void {
     this.later('read', () => {
       this.state = 'open';
+      this.failure = null;
       done(null, undefined);
     });
   }

@@ -38,7 +38,10 @@ export interface OrderedStore {
   /** @throws StoreError when the record cannot be read */
   get(key: Buffer): Buffer | undefined;
   range(...ranges: readonly KeyRange[]): RangeReader;
-  /** All or nothing, and durable once `done` is called. Not to be called with an empty list. */
+  /**
+   * All or nothing, and durable once `done` is called. Not to be called with an empty list. After one that failed all fail
+   * until the store was closed and opened again.
+   */
   batch(ops: readonly StoreOp[], done: Done<void>): void;
   /**
    * The same for a batch that takes long to make: its pages are asked for one a turn, so that others get their turn in

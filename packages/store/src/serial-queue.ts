@@ -1,5 +1,5 @@
 /**
- * Runs asynchronous steps that must not overlap, in the order asked for: flushes, an install's last step, reload.
+ * Runs asynchronous steps that must not overlap, in the order asked for: flushes, an install's last step, reload; the writes of a database.
  */
 
 export class SerialQueue {

@@ -15,9 +15,12 @@ import { verifyLogPart, verifyStatePart } from './verification.js';
 /** A state up to this size is checked record by record; a larger one is, after the start, by the scrub. */
 const WHOLE_STATE_BYTES_MAX = 16 * 1024 * 1024;
 const ALIVE_MS = 5_000;
-/** Says that the disk cannot be read or written at all, as against what is on it. */
-const IO_TROUBLE =
-  /permission denied|too many open files|input\/output error|cannot allocate|read-only file|no space/i;
+/**
+ * Failures of the file system that are about what is there: a file is missing, is none, or is shorter than LevelDB
+ * believes (it maps tables, and to read beyond their end is an invalid argument). All others are about the disk and what
+ * is allowed on it, and say nothing of the data: a quota that is used up must not cost a replica its vote.
+ */
+const DAMAGE = /no such file|invalid argument|is a directory|not a directory/i;
 
 const [directory, ...parts] = process.argv.slice(2);
 
@@ -69,8 +72,8 @@ async function main(path: string): Promise<void> {
       report({ part, kind: 'ok' });
     } catch (error) {
       const { kind, message } = asStoreError(error);
-      const trouble = kind === 'locked' ? 'locked' : IO_TROUBLE.test(message) ? 'io' : 'damaged';
-      report({ part, kind: trouble, reason: message });
+      const isDamage = kind === 'damaged' || (kind === 'io' && DAMAGE.test(message));
+      report({ part, kind: isDamage ? 'damaged' : kind === 'locked' ? 'locked' : 'io', reason: message });
       // With its log gone the state goes too, and nobody needs to know more.
       if (part === 'log') break;
     }

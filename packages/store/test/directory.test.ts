@@ -411,6 +411,49 @@ test('a condemned state is dropped at the next start, once', async (t) => {
   await third.close();
 });
 
+test('a damaged state that no other member has is not dropped, unless its log reaches back to the beginning', async (t) => {
+  const member = (replicaId: number, role: 'voter' | 'witness') => ({
+    replicaId,
+    incarnation: `${replicaId}`.repeat(32),
+    address: `127.0.0.1:${replicaId}`,
+    role,
+  });
+  for (const [others, isDropped] of [
+    [[], false],
+    [[member(2, 'witness')], false],
+    [[member(2, 'witness'), member(3, 'voter')], true],
+  ] as const) {
+    const { path } = await used(t);
+    const opened = await openDirectory(path, REQUEST);
+    const members = [{ ...member(1, 'voter'), incarnation: opened.identity.incarnation }, ...others];
+    const configuration = { clusterId: CLUSTER, alpha: 4, replaces: 0, members, acceptQuorum: 0 };
+    const configurations = [{ slot: 1, configuration }];
+    await call<number>((done) => opened.log.write(persist([], { configurations }), done));
+    await opened.close();
+    const current = join(path, 'state', 'CURRENT');
+    rmSync(current);
+    if (isDropped) {
+      const again = await openDirectory(path, REQUEST);
+      t.match(again.setAside, [/the state was dropped/]);
+      await again.close();
+      continue;
+    }
+    const before = readdirSync(join(path, 'state')).filter(
+      (name) => name.endsWith('.ldb') || name.endsWith('.log'),
+    );
+    await t.rejects(openDirectory(path, REQUEST), {
+      name: 'StoreError',
+      message: /no other member keeps one/,
+    });
+    t.strictSame(
+      readdirSync(join(path, 'state')).filter((name) => before.includes(name)),
+      before,
+      'it was left as it is',
+    );
+    t.notOk(existsSync(join(path, 'state-dropped')));
+  }
+});
+
 test('a folder that is used for something else is refused, and nothing in it is touched', async (t) => {
   for (const folders of [['log', 'state'], ['log'], ['photos'], ['log', 'photos']]) {
     const path = scratch(t);

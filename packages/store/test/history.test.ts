@@ -392,7 +392,8 @@ test('a flush that reaches the disk while a read of the past begins is seen by i
     const then = 3_050;
     const scanned = scanPage(state, { revision: then });
     const read = history(state, '', '', then + 1);
-    for (let turn = 0; turn < 20; turn += 1) await call<void>((done) => store.defer(() => done(null, undefined)));
+    for (let turn = 0; turn < 20; turn += 1)
+      await call<void>((done) => store.defer(() => done(null, undefined)));
     if (readers < landsAt) store.land();
     store.answer();
     await flushed;
