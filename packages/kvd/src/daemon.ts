@@ -134,7 +134,7 @@ class RunningDaemon implements Daemon {
     this.#guard = new StorageGuard({
       replica: this.#replica,
       setReserve: (held) => directory.opened.setReserve(held),
-      condemnLog: (reason) => directory.opened.condemnLog(reason),
+      condemnLog: (reason) => this.#note(() => directory.opened.condemnLog(reason)),
       freeBytes: () => freeBytes(options.dataDirectory),
       clock: systemClock,
       log: (level, event, fields) => trace.event(level, event, fields),
@@ -336,9 +336,10 @@ class RunningDaemon implements Daemon {
       }
       // Anything else is the end of a reload or of the process, not the disk's.
       if (!(error instanceof StoreError) || error.kind !== 'damaged') return;
-      const { members, cutThrough } = this.status();
-      const rebuilds = members.length > 1 || cutThrough === 0;
-      if (rebuilds) opened.condemnState(error.message);
+      const { id, members, cutThrough } = this.status();
+      const others = members.some((member) => member.id !== id && member.role !== 'witness');
+      const rebuilds = others || cutThrough === 0;
+      if (rebuilds) this.#note(() => opened.condemnState(error.message));
       this.#giveUp(
         `the state is damaged (${error.message}); ${rebuilds ? 'the next start rebuilds it' : 'nobody else has it'}`,
       );
@@ -358,12 +359,18 @@ class RunningDaemon implements Daemon {
   #onRemoved(slot: number): void {
     const { opened } = this.#directory;
     const message = `replica ${opened.identity.replicaId} was removed from the cluster (configuration of slot ${slot})`;
-    try {
-      opened.noteRemoved(message);
-    } catch (error) {
-      this.#trace.event('warn', 'removal-not-noted', { reason: String(error) });
-    }
+    this.#note(() => opened.noteRemoved(message));
     this.#giveUp(message, EXIT.removed);
+  }
+
+  /** Writes something down for the next start, on a full disk with the room of the reserve. What cannot be is found out again. */
+  #note(write: () => void): void {
+    try {
+      this.#directory.opened.setReserve(false);
+      write();
+    } catch (error) {
+      this.#trace.event('warn', 'not-noted', { reason: String(error) });
+    }
   }
 
   #giveUp(reason: string, exitCode: ExitCode = EXIT.storage): void {

@@ -32,6 +32,8 @@ export interface NodeOptions {
    * nothing. Phase 1 alone sees to that as long as members stay, but not when all are replaced.
    */
   readonly appliedCounter?: () => number;
+  /** False while the state cannot be had without a peer: who led then could answer nothing until it has come. */
+  readonly mayServe?: () => boolean;
   readonly timing: Timing;
   /** Slots that new values may be in flight in at once; never more than alpha. */
   readonly inFlightSlots: number;

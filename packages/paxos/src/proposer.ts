@@ -42,9 +42,10 @@ export class Proposer {
     return this.state.phase === 'leading' ? this.state.leadership : null;
   }
 
-  /** May it campaign? Only with an acceptor, which puts the ballot on disk. */
+  /** May it campaign? Only with an acceptor, which puts the ballot on disk, and with a state to serve from. */
   get eligible(): boolean {
-    return this.context.acceptor !== null && this.mayLead;
+    const { acceptor, options } = this.context;
+    return acceptor !== null && this.mayLead && (options.mayServe?.() ?? true);
   }
 
   /** A voter of the slot to come, or a founder, with its learner alive. (S5) */

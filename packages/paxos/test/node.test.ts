@@ -28,7 +28,7 @@ class Alone {
   readonly asked: ReplicaId[] = [];
   private after: Message[] = [];
 
-  constructor(log: RecoveredLog = member(2, IDS), mayFound = true) {
+  constructor(log: RecoveredLog = member(2, IDS), mayFound = true, mayServe = () => true) {
     this.disk = new Disk(log);
     this.node = new PaxosNode(
       {
@@ -37,6 +37,7 @@ class Alone {
         newClusterId: CLUSTER_ID,
         mayFound,
         alpha: 8,
+        mayServe,
         timing: { electionTicks: 10, heartbeatTicks: 3 },
         inFlightSlots: 4,
         random: () => 0,
@@ -287,6 +288,29 @@ test('S5: a wiped replica of a founded cluster neither votes nor campaigns, and 
   t.same(cluster.leaders, []);
   cluster.restart(third);
   t.ok(cluster.runUntil(() => cluster.oracle.learnedThrough > before, 100));
+});
+
+test('who could not serve does not campaign, and votes all the same', (t) => {
+  let serves = false;
+  const replica = new Alone(member(2, IDS), true, () => serves);
+  const until = (ticks: number): void => {
+    for (let i = 0; i < ticks; i += 1) replica.node.step({ type: 'tick' });
+    replica.write();
+  };
+  until(100);
+  replica.node.step({ type: 'campaign' });
+  until(1);
+  t.same(
+    replica.types().filter((type) => type === 'probe' || type === 'prepare'),
+    [],
+  );
+  replica.hear(1, { type: 'prepare', ballot: ballot(9, 1), fromSlot: 2 });
+  replica.write();
+  t.equal(replica.disk.promised.counter, 9);
+  serves = true;
+  until(100);
+  t.ok(replica.types().includes('probe'), 'it stands as soon as it can');
+  t.end();
 });
 
 test('S5: an unnamed incarnation that probes or prepares is told how far the cluster is', async (t) => {

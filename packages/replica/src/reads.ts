@@ -114,7 +114,8 @@ export class Reads {
   }
 
   private fail(pending: Pending, error: Error): void {
-    if (error instanceof KvdError) {
+    // What was asked for cannot be had; all else is the state's.
+    if (error instanceof KvdError && error.code !== 'KVD_STORAGE') {
       pending.fail(error.code, error.message);
       return;
     }

@@ -119,6 +119,7 @@ export class Replica implements ReplicaApi, TransportHandler {
         acceptQuorum: options.acceptQuorum ?? 0,
         contacts: () => this.contacts,
         appliedCounter: () => state.leader.counter,
+        mayServe: () => !this.isStateBehindLog,
         timing: {
           electionTicks: this.ticks(options.electionTimeoutMs),
           heartbeatTicks: this.ticks(options.heartbeatMs),
@@ -136,7 +137,7 @@ export class Replica implements ReplicaApi, TransportHandler {
     this.clock = new ClusterClock(options.tickMs, options.electionTimeoutMs);
     const { batchBytes, batchCommands } = options;
     this.batcher = new Batcher({ batchBytes, batchCommands, queueBytesMax: QUEUE_BYTES_MAX }, this.clock);
-    this.reads = new Reads(state, (error) => this.keeper.onFailure(error));
+    this.reads = new Reads(state, (error) => this.keeper.onReadFailure(error));
     this.router = new Router(
       this.identity,
       options.tickMs,
@@ -146,7 +147,7 @@ export class Replica implements ReplicaApi, TransportHandler {
     );
     this.watches = new WatchHub(state, this.tracer, {
       tickMs: options.tickMs,
-      onStateFailure: (error) => this.keeper.onFailure(error),
+      onStateFailure: (error) => this.keeper.onReadFailure(error),
     });
     this.housekeeper = new Housekeeper(state, options.tickMs, (command, done) =>
       this.proposeOwn(command, done),
@@ -505,6 +506,11 @@ export class Replica implements ReplicaApi, TransportHandler {
     else if (this.roles.down.has('learner'))
       pending.fail('KVD_UNAVAILABLE', 'the learner of this replica is down');
     else this.reads.answer(pending);
+  }
+
+  /** Only a peer has what it lacks: the log does not reach back to it. A witness keeps none. */
+  get isStateBehindLog(): boolean {
+    return !this.options.witness && this.ports.state.appliedThrough < this.driver.cutThrough;
   }
 
   /** A leader of a higher ballot than ours was there: what we propose at ours does nothing. */

@@ -54,6 +54,8 @@ export class StateKeeper {
   private retryTicks = 0;
   /** It failed to be read or written, or an install did: it has to be opened anew before anything else. */
   private needsReload = false;
+  /** What is read anew is not believed before a peer was asked for its state. */
+  private peerFirst = false;
   /** A majority has another state, or there is none: reading it anew makes it no better. */
   private contradicted = false;
   /** Since a state that had failed was believed again; Infinity: long ago, or it came from a peer since. */
@@ -90,8 +92,8 @@ export class StateKeeper {
     const patience = this.ticks(SNAPSHOT_PATIENCE_MS);
     this.sender = new SnapshotSender(state, patience, send, (error) => {
       tracer.event('error', 'snapshot-read-failed', { error: error.message });
-      // A reload ends what reads the state; otherwise what cannot be given to others is no good here either.
-      if (!this.reloading && !this.learnerDown) this.onFailure(error);
+      // What cannot be given to others is no good here either.
+      this.onReadFailure(error);
     });
     this.receiver = new SnapshotReceiver(
       state,
@@ -230,12 +232,19 @@ export class StateKeeper {
     });
   }
 
+  /** A client, a watcher or a snapshot could not read the state. */
+  onReadFailure(error: Error): void {
+    // A reload ends what reads the state.
+    if (!this.reloading && !this.learnerDown) this.onFailure(error);
+  }
+
   /** The state could not be read or written. */
   onFailure(error: Error): void {
     if (this.trouble !== '') return;
+    // After a write that failed no other succeeds, not even an install's, until it was opened anew.
+    this.needsReload = true;
     // What fails again soon is damaged where a reload does not look: then only a peer's will do, if there is one.
-    const again = this.ticksSinceReload < this.ticks(RELOAD_TRIAL_MS) && this.handler.anyPeer() !== null;
-    this.needsReload = !again;
+    this.peerFirst = this.ticksSinceReload < this.ticks(RELOAD_TRIAL_MS) && this.handler.anyPeer() !== null;
     this.contradicted = false;
     this.rebuildFrom = null;
     this.distrust(`the state failed: ${error.message}`, error);
@@ -274,6 +283,7 @@ export class StateKeeper {
     const { leader } = this.node;
     this.rebuildFrom = judged === 'split' || leader === this.driver.replicaId ? null : leader;
     this.needsReload = false;
+    this.peerFirst = false;
     this.contradicted = true;
     this.tracer.event('error', 'state-diverged', { slot: verdict.slot, what });
     this.distrust(`${what} about the state after slot ${verdict.slot}`);
@@ -308,11 +318,13 @@ export class StateKeeper {
   private reload(): void {
     this.reloading = true;
     this.ports.state.reload((error) => {
+      const isBelieved = !this.contradicted && !this.peerFirst;
       this.reloading = false;
+      this.peerFirst = false;
       // While there is a peer it is asked first: what is damaged on disk stays so.
       this.needsReload = !this.contradicted && this.handler.anyPeer() === null;
       if (error) this.tracer.event('error', 'state-reload-failed', { error: error.message });
-      else if (!this.contradicted) {
+      else if (isBelieved) {
         this.ticksSinceReload = 0;
         this.trust();
       }

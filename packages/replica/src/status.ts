@@ -51,7 +51,10 @@ function roleOf(
   if (replica.keeper.trouble !== '') return ['follower', replica.keeper.trouble];
   if (phase === 'leading') return ['leader', ''];
   if (replica.options.witness) return ['witness', ''];
-  return [phase === 'idle' ? 'follower' : 'candidate', ''];
+  const why = replica.isStateBehindLog
+    ? 'its state is to come from a peer: its log does not reach back to it'
+    : '';
+  return [phase === 'idle' ? 'follower' : 'candidate', why];
 }
 
 function whyLearner({ node, identity, options }: Replica): string {
@@ -72,6 +75,7 @@ function whyLearner({ node, identity, options }: Replica): string {
 /** Can a linearizable request be answered, here or by the leader? */
 function isReady(replica: Replica, leader: number): boolean {
   if (replica.stopped || replica.keeper.trouble !== '' || leader === 0) return false;
+  if (replica.isStateBehindLog) return false;
   // Before slot 1 is known here, the leader may be alone in knowing it.
   if (!replica.node.history.founded) return false;
   if (leader === replica.identity.replicaId) return replica.node.isEstablished;

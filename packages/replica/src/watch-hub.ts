@@ -338,8 +338,8 @@ export class WatchHub {
       for (const watcher of watchers) this.endCompacted(watcher);
       return;
     }
-    if (hasCode(error, 'KVD_FUTURE_REVISION')) {
-      // The state is being read anew, and we were not told of it yet.
+    if (hasCode(error, 'KVD_FUTURE_REVISION') || hasCode(error, 'KVD_UNAVAILABLE')) {
+      // The state is being read anew or was replaced, and we were not told of it yet.
       for (const watcher of watchers) {
         watcher.mode = 'retrying';
         this.retrying.add(watcher);

@@ -2,16 +2,21 @@
 import type { Envelope, Persist, RecoveredLog } from '@kvd/paxos';
 import { ZERO_BALLOT } from '@kvd/paxos';
 import type { MemberChange, Request, Response } from '@kvd/protocol';
-import { encodeCommand } from '@kvd/protocol';
+import { encodeCommand, KvdError } from '@kvd/protocol';
 import { test } from 'tap';
+import type { ReplySink } from '../src/api.js';
 import { ClusterClock } from '../src/cluster-clock.js';
 import { DigestWatch, SPLIT } from '../src/digest-watch.js';
 import { ForwardsTaken } from '../src/forwards-taken.js';
 import { LogDriver } from '../src/log-driver.js';
 import { LogWindow } from '../src/log-window.js';
 import { Pending } from '../src/pending.js';
-import type { LogStore } from '../src/ports.js';
+import type { LogStore, StateMachine } from '../src/ports.js';
+import { Reads } from '../src/reads.js';
 import { Router } from '../src/router.js';
+
+const codeOf = (response: Response | undefined): string =>
+  response?.type === 'error' ? response.code : 'no error';
 
 test('cluster time moves by at most one election time-out per confirmed round', (t) => {
   const clock = new ClusterClock(20, 100);
@@ -222,8 +227,34 @@ function pendingOf(retrySafe: boolean): { pending: Pending; answers: Response[] 
   return { pending, answers };
 }
 
-const codeOf = (response: Response | undefined): string =>
-  response?.type === 'error' ? response.code : 'no error';
+test('a read that fails over the state is a failure of the state, one that asks for too much is not', (t) => {
+  for (const [code, failures] of [
+    ['KVD_STORAGE', 1],
+    ['KVD_COMPACTED', 0],
+    ['KVD_UNAVAILABLE', 0],
+  ] as const) {
+    const state = {
+      get: () => {
+        throw new KvdError(code, 'so it is');
+      },
+    };
+    const failed: Error[] = [];
+    const reads = new Reads(state as unknown as StateMachine, (error) => failed.push(error));
+    const answers: Response[] = [];
+    const sink = { reply: (_id: number, response: Response) => void answers.push(response) };
+    const request = {
+      type: 'get',
+      timeoutMs: 100,
+      consistency: 'stale',
+      key: Buffer.from('k'),
+      revision: 0,
+    } as const;
+    reads.answer(new Pending(sink as ReplySink, 1, request, 5, false, { count: 0 }, 0));
+    t.equal(codeOf(answers[0]), code);
+    t.equal(failed.length, failures, code);
+  }
+  t.end();
+});
 
 test('"nothing was done" is said only of a mutation that never entered a slot', (t) => {
   const fresh = pendingOf(false);

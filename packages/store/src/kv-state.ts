@@ -5,20 +5,21 @@
  * It must never write a part of a slot, and never go on after an apply that failed half way.
  */
 import type { ConfigurationAt, Slot, Value } from '@kvd/paxos';
-import type {
-  ClusterMs,
-  CommandResult,
-  Entry,
-  GetRequest,
-  HistoryPage,
-  LeaderBallot,
-  LeaseId,
-  LeasesPage,
-  LeasesRequest,
-  Revision,
-  RevisionEvents,
-  ScanPage,
-  ScanRequest,
+import {
+  type ClusterMs,
+  type CommandResult,
+  type Entry,
+  type GetRequest,
+  type HistoryPage,
+  KvdError,
+  type LeaderBallot,
+  type LeaseId,
+  type LeasesPage,
+  type LeasesRequest,
+  type Revision,
+  type RevisionEvents,
+  type ScanPage,
+  type ScanRequest,
 } from '@kvd/protocol';
 import type { Done, HistoryQuery, SnapshotInstaller, SnapshotReader, StateMachine } from '@kvd/replica';
 import { type DecodedBatch, decodeSlot, NO_BATCH, rangesOf } from './batches.js';
@@ -55,6 +56,7 @@ import type { Layer } from './write-back.js';
 
 /** Keys of a generation that nobody needs are deleted this many at a time. */
 const DISCARD_PAGE = 512;
+const REPLACED = 'the state was replaced while it was read';
 /** Operations of a flush that are made in one go: a fraction of a millisecond. */
 const FLUSH_PAGE = 256;
 
@@ -198,15 +200,15 @@ export class KvState implements StateMachine {
   }
 
   getAt({ key, revision }: GetRequest, done: Done<Entry | null>): void {
-    entryAt(this.store, this.model, key, revision, done);
+    entryAt(this.store, this.model, key, revision, this.ofThisState(done));
   }
 
   scan(request: ScanRequest, done: Done<ScanPage>): void {
-    scanState(this.store, this.model, request, done);
+    scanState(this.store, this.model, request, this.ofThisState(done));
   }
 
   history(query: HistoryQuery, done: Done<HistoryPage>): void {
-    historyPage(this.store, this.model, query, done);
+    historyPage(this.store, this.model, query, this.ofThisState(done));
   }
 
   leases({ lease, after }: LeasesRequest): LeasesPage {
@@ -354,6 +356,15 @@ export class KvState implements StateMachine {
         done(error, undefined);
       });
     });
+  }
+
+  /** What is missing to a read of a state that was replaced meanwhile is no damage: it was removed. */
+  private ofThisState<T>(done: Done<T>): Done<T> {
+    const { epoch } = this;
+    return (error, result) => {
+      const isReplaced = error instanceof StoreError && epoch !== this.epoch;
+      done(isReplaced ? new KvdError('KVD_UNAVAILABLE', REPLACED) : error, result);
+    };
   }
 
   private takePrepared(value: Value): Omit<Prepared, 'value'> {
