@@ -29,7 +29,8 @@ export {
   type TxnOperation,
   type Value,
 } from './operation.js';
-export { FORMATS, type Format, HistoryParser, parseHistory } from './parse.js';
+export { FORMATS, type Format } from './formats.js';
+export { HistoryParser, parseHistory } from './parse.js';
 export { type Completion, HistoryRecorder, type RecorderOptions } from './recorder.js';
 export { checkRepeated } from './repeated.js';
 export { checkRevisions } from './revisions.js';

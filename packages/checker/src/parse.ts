@@ -1,5 +1,6 @@
 /** Histories from text, line by line, in any of the formats. Opens no files: whoever has lines hands them in. */
 import { type Event, EventPairing } from './events.js';
+import type { Format } from './formats.js';
 import { parseEdnLine, parseJepsenLine } from './jepsen.js';
 import { parseJsonLine } from './json-lines.js';
 import {
@@ -10,10 +11,6 @@ import {
   OPERATIONS_MAX,
   type Value,
 } from './operation.js';
-
-/** kvd: docs/CHECKER.md. jepsen: a log of Jepsen's etcd test. edn: one map a line. auto: by the first line. */
-export const FORMATS = ['auto', 'kvd', 'jepsen', 'edn'] as const;
-export type Format = (typeof FORMATS)[number];
 
 /** Takes lines (from 1, without their ends), then gives the history. */
 export class HistoryParser {

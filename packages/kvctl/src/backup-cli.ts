@@ -1,9 +1,12 @@
 /** The command line of `kvctl snapshot`: its commands and flags, and what they may be. Parsing only. */
 import type { Argv } from 'yargs';
-import { type Doing, number, text } from './cli-options.js';
-import { snapshotRestore, snapshotSave, snapshotStatus } from './commands/snapshot.js';
+import { type Doing, late, number, text } from './cli-options.js';
 import type { GlobalArgs } from './context.js';
 import { parseMembers } from './peers.js';
+
+const snapshotRestore = late(async () => (await import('./commands/snapshot.js')).snapshotRestore);
+const snapshotSave = late(async () => (await import('./commands/snapshot.js')).snapshotSave);
+const snapshotStatus = late(async () => (await import('./commands/snapshot.js')).snapshotStatus);
 
 /** Revisions above this cannot be stepped over twice. */
 const REVISION_STEP_MAX = 2 ** 52;

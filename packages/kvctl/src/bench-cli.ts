@@ -3,9 +3,11 @@ import { VALUE_BYTES_MAX } from '@kvd/protocol';
 import type { Argv } from 'yargs';
 import type { BenchArgs } from './bench/setting.js';
 import { WORKLOAD_NAMES, workloadOf } from './bench/workloads.js';
-import { type Doing, fraction, number, secondsAsMs, wholeNumber } from './cli-options.js';
-import { bench } from './commands/bench.js';
+import { type Doing, late, fraction, number, secondsAsMs, wholeNumber } from './cli-options.js';
 import type { Context, GlobalArgs } from './context.js';
+import { SEED_MAX } from './drill/random.js';
+
+const bench = late(async () => (await import('./commands/bench.js')).bench);
 
 const CONNECTIONS_MAX = 1_000;
 const IN_FLIGHT_MAX = 65_536;
@@ -14,7 +16,6 @@ const KEYS_MAX = 10_000_000;
 const COUNT_MAX = 1_000_000_000;
 const WATCHERS_MAX = 100_000;
 const DURATION_MS = { min: 100, max: 86_400_000 };
-const SEED_MAX = 2 ** 32 - 1;
 
 const ABOUT = WORKLOAD_NAMES.map((name) => `  ${name.padEnd(8)}${workloadOf(name, undefined).about}`);
 

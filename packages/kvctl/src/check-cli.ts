@@ -1,10 +1,11 @@
 /** The command line of `kvctl check`: its flags, and what they may be. Parsing only. */
-import { FORMATS } from '@kvd/checker';
+import { FORMATS } from '@kvd/checker/formats';
 import type { Argv } from 'yargs';
-import type { Doing } from './cli-options.js';
-import { check } from './commands/check.js';
+import { type Doing, late } from './cli-options.js';
 import type { GlobalArgs } from './context.js';
 import { usage } from './errors.js';
+
+const check = late(async () => (await import('./commands/check.js')).check);
 
 const TIME_LIMIT_SECONDS_MAX = 86_400;
 

@@ -7,6 +7,13 @@ export type Doing = <A>(
   command: (context: Context, args: A) => Promise<ExitCode>,
 ) => (args: A & GlobalArgs) => Promise<void>;
 
+/** A command whose file is loaded when it is run: to load all of them takes longer than most of them do. */
+export function late<A extends readonly unknown[]>(
+  load: () => Promise<(...args: A) => Promise<ExitCode>>,
+): (...args: A) => Promise<ExitCode> {
+  return async (...args) => (await load())(...args);
+}
+
 export const text = { type: 'string', demandOption: true } as const;
 export const optionalText = { type: 'string' } as const;
 /** The words after --, which cli.ts makes a list of before the command gets them. */

@@ -6,23 +6,7 @@ import { addBench } from './bench-cli.js';
 import { addSnapshots } from './backup-cli.js';
 import { addCheck } from './check-cli.js';
 import { usageMessage } from './cli-failure.js';
-import { count, type Doing, fraction, number, optionalText, text, wholeNumber } from './cli-options.js';
-import { chaosCampaign, chaosSet, chaosShow } from './commands/chaos.js';
-import {
-  clusterAdd,
-  clusterDown,
-  clusterKill,
-  clusterPause,
-  clusterRestart,
-  clusterResume,
-  clusterStatus,
-  clusterUp,
-  clusterWipe,
-} from './commands/cluster.js';
-import { dump, load } from './commands/load.js';
-import { run } from './commands/run.js';
-import { shell } from './commands/shell.js';
-import { status } from './commands/status.js';
+import { count, type Doing, late, fraction, number, optionalText, text, wholeNumber } from './cli-options.js';
 import { Context, DEFAULT_TIMEOUT_MS, type GlobalArgs } from './context.js';
 import { addData } from './data-cli.js';
 import { addDrills } from './drill/cli.js';
@@ -30,6 +14,24 @@ import { EXIT, type ExitCode, usage } from './errors.js';
 import { addMembers } from './member-cli.js';
 import { dataDir } from './paths.js';
 import { addRecover } from './recover-cli.js';
+
+const chaosCampaign = late(async () => (await import('./commands/chaos.js')).chaosCampaign);
+const chaosSet = late(async () => (await import('./commands/chaos.js')).chaosSet);
+const chaosShow = late(async () => (await import('./commands/chaos.js')).chaosShow);
+const clusterAdd = late(async () => (await import('./commands/cluster.js')).clusterAdd);
+const clusterDown = late(async () => (await import('./commands/cluster.js')).clusterDown);
+const clusterKill = late(async () => (await import('./commands/cluster.js')).clusterKill);
+const clusterPause = late(async () => (await import('./commands/cluster.js')).clusterPause);
+const clusterRestart = late(async () => (await import('./commands/cluster.js')).clusterRestart);
+const clusterResume = late(async () => (await import('./commands/cluster.js')).clusterResume);
+const clusterStatus = late(async () => (await import('./commands/cluster.js')).clusterStatus);
+const clusterUp = late(async () => (await import('./commands/cluster.js')).clusterUp);
+const clusterWipe = late(async () => (await import('./commands/cluster.js')).clusterWipe);
+const dump = late(async () => (await import('./commands/load.js')).dump);
+const load = late(async () => (await import('./commands/load.js')).load);
+const run = late(async () => (await import('./commands/run.js')).run);
+const shell = late(async () => (await import('./commands/shell.js')).shell);
+const status = late(async () => (await import('./commands/status.js')).status);
 
 const TIMEOUT_MS_MAX = 3_600_000;
 const ID_MAX = 2 ** 31 - 1;

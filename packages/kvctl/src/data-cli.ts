@@ -1,15 +1,27 @@
 /** The command line of what works on data: entries, transactions, watches, leases, locks, the history. Parsing only. */
 import { LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN, parseLease } from '@kvd/protocol';
 import type { Argv } from 'yargs';
-import { type Doing, number, optionalText, program, secondsAsMs, text } from './cli-options.js';
-import { blame, compact, log, outcome } from './commands/history.js';
-import { del, get, put, scan } from './commands/kv.js';
-import { leaseGrant, leaseKeepAlive, leaseList, leaseRevoke, leaseShow } from './commands/lease.js';
-import { elect, lock } from './commands/lock.js';
-import { txn } from './commands/txn.js';
-import { watch } from './commands/watch.js';
+import { type Doing, late, number, optionalText, program, secondsAsMs, text } from './cli-options.js';
 import type { GlobalArgs } from './context.js';
 import { usage } from './errors.js';
+
+const blame = late(async () => (await import('./commands/history.js')).blame);
+const compact = late(async () => (await import('./commands/history.js')).compact);
+const log = late(async () => (await import('./commands/history.js')).log);
+const outcome = late(async () => (await import('./commands/history.js')).outcome);
+const del = late(async () => (await import('./commands/kv.js')).del);
+const get = late(async () => (await import('./commands/kv.js')).get);
+const put = late(async () => (await import('./commands/kv.js')).put);
+const scan = late(async () => (await import('./commands/kv.js')).scan);
+const leaseGrant = late(async () => (await import('./commands/lease.js')).leaseGrant);
+const leaseKeepAlive = late(async () => (await import('./commands/lease.js')).leaseKeepAlive);
+const leaseList = late(async () => (await import('./commands/lease.js')).leaseList);
+const leaseRevoke = late(async () => (await import('./commands/lease.js')).leaseRevoke);
+const leaseShow = late(async () => (await import('./commands/lease.js')).leaseShow);
+const elect = late(async () => (await import('./commands/lock.js')).elect);
+const lock = late(async () => (await import('./commands/lock.js')).lock);
+const txn = late(async () => (await import('./commands/txn.js')).txn);
+const watch = late(async () => (await import('./commands/watch.js')).watch);
 
 const REVISION_MAX = Number.MAX_SAFE_INTEGER;
 const DEFAULT_LOCK_TTL = '10';

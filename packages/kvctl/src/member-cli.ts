@@ -1,10 +1,13 @@
 /** The command line of `kvctl member`: its commands and flags, and what a change is in words. Parsing only. */
 import { MEMBERS_MAX, type MemberChange } from '@kvd/protocol';
 import type { Argv } from 'yargs';
-import { type Doing, optionalText, secondsAsMs, wholeNumber } from './cli-options.js';
-import { memberChange, memberList, memberPlan } from './commands/members.js';
+import { type Doing, late, optionalText, secondsAsMs, wholeNumber } from './cli-options.js';
 import type { GlobalArgs } from './context.js';
 import { usage } from './errors.js';
+
+const memberChange = late(async () => (await import('./commands/members.js')).memberChange);
+const memberList = late(async () => (await import('./commands/members.js')).memberList);
+const memberPlan = late(async () => (await import('./commands/members.js')).memberPlan);
 
 const ID_MAX = 2 ** 31 - 1;
 const DEFAULT_WAIT_SECONDS = '300';

@@ -1,9 +1,11 @@
 /** The command line of `kvctl recover`: a plan from what survived a lost majority, and a new cluster. Parsing only. */
 import type { Argv } from 'yargs';
-import { type Doing, number, text } from './cli-options.js';
-import { recoverApply, recoverPlan } from './commands/recover.js';
+import { type Doing, late, number, text } from './cli-options.js';
 import type { GlobalArgs } from './context.js';
 import { parseMembers } from './peers.js';
+
+const recoverApply = late(async () => (await import('./commands/recover.js')).recoverApply);
+const recoverPlan = late(async () => (await import('./commands/recover.js')).recoverPlan);
 
 /** Revisions above this cannot be stepped over twice. */
 const REVISION_STEP_MAX = 2 ** 52;

@@ -4,7 +4,6 @@
  */
 import type { Trace } from '@kvd/replica';
 import { destination, type Logger, pino, stdTimeFunctions } from 'pino';
-import pretty from 'pino-pretty';
 
 /** Bytes that may wait for a slow reader of stderr; beyond, lines are dropped. */
 const WAITING_BYTES_MAX = 4 * 1024 * 1024;
@@ -17,7 +16,10 @@ export interface DaemonLog {
 }
 
 /** @param level a pino level, or `silent` */
-export function createLog(level: string, bindings: Readonly<Record<string, unknown>>): DaemonLog {
+export async function createLog(
+  level: string,
+  bindings: Readonly<Record<string, unknown>>,
+): Promise<DaemonLog> {
   const options = {
     level,
     base: bindings,
@@ -25,6 +27,7 @@ export function createLog(level: string, bindings: Readonly<Record<string, unkno
     formatters: { level: (label: string) => ({ level: label }) },
   };
   if (process.stderr.isTTY) {
+    const { default: pretty } = await import('pino-pretty');
     const stream = pretty({ destination: STDERR, sync: true, colorize: true, ignore: 'replica' });
     return { logger: pino(options, stream), flush: () => undefined };
   }

@@ -69,7 +69,7 @@ function stopOnSignal(log: DaemonLog, running: () => Daemon | null): void {
 }
 
 async function run(options: KvdOptions, version: string): Promise<ExitCode> {
-  const log = createLog(options.logLevel, { replica: options.id });
+  const log = await createLog(options.logLevel, { replica: options.id });
   let daemon: Daemon | null = null;
   exitOnFault(log);
   stopOnSignal(log, () => daemon);

@@ -6,7 +6,7 @@ import type { Daemon } from '../src/daemon.js';
 import { createLog } from '../src/log.js';
 import { type KvdOptions, parseCommandLine } from '../src/options.js';
 
-export const ports = { log: createLog('silent', {}), version: '1.2.3' };
+export const ports = { log: await createLog('silent', {}), version: '1.2.3' };
 
 /** All different, and free a moment ago. */
 export async function freePorts(count: number): Promise<number[]> {

@@ -7,6 +7,7 @@ import type { Context } from '../context.js';
 import { DRILLS } from '../drill/catalogue.js';
 import type { Drill } from '../drill/drill.js';
 import { LiveProgress } from '../drill/live.js';
+import { SEED_MAX } from '../drill/random.js';
 import { reportPage } from '../drill/report-html.js';
 import { resultText, summaryText } from '../drill/report-text.js';
 import { type DrillResult, type DrillSetting, resultLine } from '../drill/result.js';
@@ -23,7 +24,6 @@ export interface DrillArgs {
   readonly report?: string | undefined;
 }
 
-export const SEED_MAX = 2 ** 32 - 1;
 const INTERRUPTED = 130;
 const NAME_WIDTH = Math.max(...DRILLS.map(({ name }) => name.length)) + 2;
 

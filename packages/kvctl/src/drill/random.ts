@@ -1,5 +1,8 @@
 /** Choices that a seed decides: which replica, which key, how long. The same seed, the same choices. */
 
+/** A seed's low 32 bits are what counts. */
+export const SEED_MAX = 2 ** 32 - 1;
+
 /** Numbers from 0 inclusive to 1. (mulberry32) */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
