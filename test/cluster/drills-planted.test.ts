@@ -94,6 +94,19 @@ test('a lock without a fence: the cluster takes what its former holder sends', a
   t.same(failed(line).sort(), ['only the holder of the lock writes', 'the paused holder is refused']);
 });
 
+test('a history that says something else than clients were told, and watchers that see the same', async (t) => {
+  const { line } = await runPlanted(t, 'another-history', 'watcher-moves');
+  t.ok(line.findings.some((text) => /^history: 'put drill\/.* the history has 'delete drill\//.test(text)));
+  t.same([line.watchers.ok, line.bank.ok, line.counter.ok], [true, true, true], 'nothing else is wrong');
+});
+
+test('a drill in which nothing happens is none: links that do nothing, a bank that moves nothing', async (t) => {
+  const links = await runPlanted(t, 'links-do-nothing', 'flapping-link', 1);
+  t.same(failed(links.line), ['the links did as they were told']);
+  const bank = await runPlanted(t, 'refuse-transactions', 'crash-acceptor', 1);
+  t.same(failed(bank.line), ['there was something to lose']);
+});
+
 async function runPlanted(
   t: Test,
   plant: string,

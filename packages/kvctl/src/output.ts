@@ -63,7 +63,8 @@ export function endOnBrokenPipe(): void {
   const streams = { stdout: process.stdout, stderr: process.stderr };
   for (const [name, stream] of Object.entries(streams)) {
     stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(EXIT.done);
+      // A command that has set a code is one that is not done by having been heard no more.
+      if (error.code === 'EPIPE') process.exit(process.exitCode ?? EXIT.done);
       sayAtOnce(`kvctl: cannot write to ${name}: ${error.code ?? error.message}\n`);
       process.exit(EXIT.unknown);
     });

@@ -23,8 +23,8 @@ t.test('what fits is not objected to', (t) => {
   const ledger = new Ledger();
   ledger.noteTxn(TRANSFER, done(2));
   ledger.noteTxn({ op: 'add' }, { ...done(3), sums: ['1'] });
-  ledger.noteAudit({ revision: 2, balances: balances({ [FIRST]: '95', [SECOND]: '105' }) });
-  ledger.noteAudit({ revision: 0, balances: balances({}) });
+  ledger.noteAudit({ revision: 2, floor: 2, balances: balances({ [FIRST]: '95', [SECOND]: '105' }) });
+  ledger.noteAudit({ revision: 0, floor: 1, balances: balances({}) });
   t.same(judged(ledger, [OPENING, MOVED, revision(3, put(COUNTER_KEY, '1'))]), []);
   t.end();
 });
@@ -32,16 +32,17 @@ t.test('what fits is not objected to', (t) => {
 t.test('a bank that loses money is found, in the history and in scans', (t) => {
   const ledger = new Ledger();
   ledger.noteTxn(TRANSFER, done(2));
-  ledger.noteAudit({ revision: 0, balances: balances({ [FIRST]: '95' }) });
-  ledger.noteAudit({ revision: 1, balances: balances({ [FIRST]: '99' }) });
+  ledger.noteAudit({ revision: 0, floor: 0, balances: balances({ [FIRST]: '96' }) });
+  ledger.noteAudit({ revision: 1, floor: 0, balances: balances({ [FIRST]: '99' }) });
   const found = judged(ledger, [OPENING, revision(2, put(FIRST, '95'))]);
   t.match(found, [
-    /^bank: a scan found 1995 on 20 accounts, not 2000 on 20/,
+    /^bank: a scan found 1996 on 20 accounts, not 2000 on 20/,
     /^bank: a scan at revision 1 found 99 on bank\/01, the history says 100/,
     /^bank: after revision 2 the accounts hold 1995, not 2000/,
     /^bank: the transfer that took revision 2 did bank\/01 -5; asked for was bank\/01 -5, bank\/02 5/,
+    /^bank: a scan that began after revision 0 found the accounts as they never were/,
   ]);
-  t.equal(found.length, 4);
+  t.equal(found.length, 5);
   t.end();
 });
 
@@ -58,6 +59,46 @@ t.test('a transfer or an addition that is lost, or that nobody asked for, is fou
     /^counter: an acknowledged addition, revision 10, is lost/,
     /^bank: 1 transfers were done that nobody was told of, and only 0 can have been/,
   ]);
+  t.end();
+});
+
+t.test('what began after something was acknowledged comes after it', (t) => {
+  const ledger = new Ledger();
+  ledger.noteTxn(TRANSFER, done(2), 0);
+  t.equal(ledger.highest, 2);
+  ledger.noteTxn({ op: 'add' }, { ...done(3), sums: ['1'] }, 3);
+  ledger.noteAudit({ revision: 0, floor: 2, balances: balances({}) });
+  t.same(judged(ledger, [OPENING, MOVED, revision(3, put(COUNTER_KEY, '1'))]), [
+    'bank: a transaction that began after revision 3 was acknowledged took 3',
+    'bank: a scan that began after revision 2 found the accounts as they were through revision 1',
+  ]);
+  t.end();
+});
+
+t.test('a history that has something else than a client was told is found', (t) => {
+  const judge = new Judge(new Ledger());
+  judge.take(OPENING);
+  judge.take(revision(2, put('drill/1', 'a')));
+  judge.take(revision(3, remove('drill/1')));
+  judge.take(revision(4, put('drill/2', 'b')));
+  const told = { start: 1, end: 2, client: 'c', outcome: 'ok' } as const;
+  judge.finish(
+    [
+      { ...told, op: 'put', key: 'drill/1', value: 'a', revision: 2 },
+      { ...told, op: 'put', key: 'drill/1', value: 'c', revision: 3 },
+      { ...told, op: 'delete', key: 'drill/3', deleted: 0, revision: 3 },
+      { ...told, op: 'put', key: 'drill/2', value: 'b', revision: 4 },
+      { ...told, op: 'delete', key: 'drill/2', deleted: 1, revision: 5 },
+    ],
+    [],
+  );
+  t.same(
+    judge.findings.map(({ text }) => text),
+    [
+      "'put drill/1 c' took revision 3, where the history has 'delete drill/1'",
+      "'delete drill/2' took revision 5, where the history has 'nothing'",
+    ],
+  );
   t.end();
 });
 

@@ -301,6 +301,7 @@ function finished(): FinishedDrill {
     history,
     report: checkHistory(history),
     data: {
+      isJudged: true,
       revision: 12,
       repeated: 1,
       bank: { transfers: 5, conflicts: 1, refused: 0, unknown: 2, unknownDone: 1, audits: 3 },

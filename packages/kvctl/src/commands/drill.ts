@@ -14,6 +14,7 @@ import { type DrillResult, type DrillSetting, resultLine } from '../drill/result
 import { runDrill } from '../drill/run-drill.js';
 import { Templates } from '../drill/template.js';
 import { EXIT, type ExitCode, usage } from '../errors.js';
+import { exitCodeOfSignal } from '../stop.js';
 
 export interface DrillArgs {
   readonly name: string;
@@ -24,7 +25,9 @@ export interface DrillArgs {
   readonly report?: string | undefined;
 }
 
-const INTERRUPTED = 130;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+/** Replicas that are being killed may still be writing. */
+const REMOVE = { recursive: true, force: true, maxRetries: 5, retryDelay: 50 } as const;
 const NAME_WIDTH = Math.max(...DRILLS.map(({ name }) => name.length)) + 2;
 
 export async function drillList(context: Context): Promise<ExitCode> {
@@ -41,8 +44,8 @@ export async function drillRun(context: Context, args: DrillArgs): Promise<ExitC
   const drills = choose(args);
   await checkReport(args.report);
   const dir = mkdtempSync(path.join(tmpdir(), 'kvd-drill-'));
-  const stopListening = endOnSignal(dir);
   const results: DrillResult[] = [];
+  const stopListening = tidyUpAtTheEnd(dir, results);
   const colour = process.stdout.isTTY && process.stdout.hasColors();
   try {
     const templates = new Templates(dir);
@@ -124,22 +127,24 @@ function removeWhatIsNotKept(dir: string, results: readonly DrillResult[]): void
     result.verdict === 'failed' && result.scratch !== null ? [path.basename(result.scratch)] : [],
   );
   for (const name of readdirSync(dir)) {
-    if (!kept.includes(name)) rmSync(path.join(dir, name), { recursive: true, force: true });
+    if (!kept.includes(name)) rmSync(path.join(dir, name), REMOVE);
   }
-  if (kept.length === 0) rmSync(dir, { recursive: true, force: true });
+  if (kept.length === 0) rmSync(dir, REMOVE);
 }
 
-/** Ctrl-C: the replicas end with this process, and their data goes. */
-function endOnSignal(dir: string): () => void {
-  const onSignal = (): void => {
-    // Replicas that are being killed may still be writing.
-    process.once('exit', () => rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 }));
-    process.exit(INTERRUPTED);
-  };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
+/**
+ * Ctrl-C, a terminal or a reader of the output that goes away: the replicas end with this process, and all data goes
+ * but what failed drills left. Until it is called off, an end is none that a drill came to.
+ */
+function tidyUpAtTheEnd(dir: string, results: readonly DrillResult[]): () => void {
+  const onSignal = (signal: NodeJS.Signals): void => process.exit(exitCodeOfSignal(signal));
+  const onExit = (): void => removeWhatIsNotKept(dir, results);
+  process.exitCode = EXIT.unknown;
+  process.on('exit', onExit);
+  for (const signal of SIGNALS) process.on(signal, onSignal);
   return () => {
-    process.removeListener('SIGINT', onSignal);
-    process.removeListener('SIGTERM', onSignal);
+    process.exitCode = undefined;
+    process.removeListener('exit', onExit);
+    for (const signal of SIGNALS) process.removeListener(signal, onSignal);
   };
 }

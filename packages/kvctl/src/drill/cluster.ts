@@ -17,6 +17,8 @@ const POLL_MS = 25;
 const FOUND_MS = 60_000;
 /** kvd promises to end within 5 s of SIGTERM. */
 const STOP_MS = 10_000;
+/** Until a replica that is no member any more has ended. */
+const END_MS = 30_000;
 const LOG_TAIL_LINES = 2;
 
 /** How a process ended. */
@@ -81,12 +83,12 @@ export class DrillCluster {
     if (at >= 0 && successor !== null) this.endpoints[at] = this.address(successor);
   }
 
-  /** How it ended by itself. */
-  async ended(id: number): Promise<Ended> {
+  /** How it ended by itself; null: it has not, for long. */
+  async ended(id: number): Promise<Ended | null> {
     const child = this.children.get(id);
     if (child === undefined) throw new Error(`replica ${id} was never started`);
-    if (this.isRunning(id)) await once(child, 'exit');
-    return { code: child.exitCode, signal: child.signalCode };
+    const hasEnded = await this.waitFor(END_MS, () => Promise.resolve(!this.isRunning(id)));
+    return hasEnded ? { code: child.exitCode, signal: child.signalCode } : null;
   }
 
   dataDir(id: number): string {
@@ -114,7 +116,7 @@ export class DrillCluster {
     const args = ['--id', String(id), ...this.wayIn(id), '--data', this.dataDir(id)];
     if (dial !== '') args.push('--dial', dial);
     const child = spawn(process.execPath, [kvdBin, ...args], {
-      env: { ...process.env, ...this.options.environment?.(id) },
+      env: { ...environment(), ...this.options.environment?.(id) },
       stdio: ['ignore', log, log],
     });
     closeSync(log);
@@ -261,4 +263,10 @@ export class DrillCluster {
       return '';
     }
   }
+}
+
+/** What is set for other replicas of whoever runs a drill is not for these, and what they log is looked at. */
+function environment(): NodeJS.ProcessEnv {
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('KVD_'));
+  return { ...Object.fromEntries(inherited), KVD_LOG_LEVEL: 'info' };
 }

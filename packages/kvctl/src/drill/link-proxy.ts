@@ -25,6 +25,8 @@ const OPEN: Condition = { type: 'open' };
 
 export class LinkProxy {
   condition: Condition = OPEN;
+  /** What it did to replicas: pieces that it held back, pieces that it made late, connections that it ended. */
+  readonly effects = { held: 0, late: 0, reset: 0 };
   private readonly pairs = new Set<Pair>();
 
   private constructor(
@@ -55,7 +57,11 @@ export class LinkProxy {
 
   /** End the connections between replicas that there are now; both ends notice at once. */
   reset(): void {
-    for (const pair of this.pairs) if (pair.isPeer) pair.destroy();
+    for (const pair of this.pairs) {
+      if (!pair.isPeer) continue;
+      this.effects.reset += 1;
+      pair.destroy();
+    }
   }
 
   close(): void {
@@ -159,9 +165,10 @@ class Pump {
   }
 
   private take(piece: Piece): void {
-    const { condition } = this.pair;
-    const lateMs =
-      condition.type === 'slow' ? condition.delayMs + condition.jitterMs * this.pair.proxy.random() : 0;
+    const { condition, proxy } = this.pair;
+    if (condition.type === 'held') proxy.effects.held += 1;
+    if (condition.type === 'slow') proxy.effects.late += 1;
+    const lateMs = condition.type === 'slow' ? condition.delayMs + condition.jitterMs * proxy.random() : 0;
     this.lastDueMs = Math.max(this.lastDueMs, performance.now() + lateMs);
     this.waiting.push({ piece, dueMs: this.lastDueMs });
     if (typeof piece !== 'string') this.waitingBytes += piece.length;

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type DrillClient, FaithfulClient, openRoamingClient } from './drill-client.js';
 import { DataLoad } from './model/data-load.js';
 import { seededRandom } from './random.js';
-import { SHARED_KEYS, Workload } from './workload.js';
+import { type DrillCall, SHARED_KEYS, Workload } from './workload.js';
 
 export interface LoadOptions {
   readonly clients: number;
@@ -22,6 +22,7 @@ export interface LoadOptions {
 const THINK_MS = 3;
 /** After a failure, which comes at once where nobody listens. */
 const FAILURE_PAUSE_MS = 60;
+const READS: readonly string[] = ['get', 'scan', 'audit'];
 
 export class Load {
   readonly recorder: HistoryRecorder;
@@ -34,6 +35,8 @@ export class Load {
   /** By code: what clients were told that were told no. */
   readonly errors = new Map<string, number>();
   private readonly lastSuccess: number[];
+  /** Of what changes something. */
+  private readonly lastWrite: number[];
   private readonly workloads: Workload[];
   private readonly loops: Promise<void>[] = [];
   private clients: DrillClient[] = [];
@@ -43,6 +46,7 @@ export class Load {
     const { now, clients, seed } = options;
     this.recorder = new HistoryRecorder({ now });
     this.lastSuccess = Array.from({ length: clients }, () => Number.NEGATIVE_INFINITY);
+    this.lastWrite = [...this.lastSuccess];
     this.workloads = Array.from({ length: clients }, (_, index) => {
       return new Workload(nameOf(index), clients, seededRandom(seed * 1_009 + index));
     });
@@ -79,9 +83,9 @@ export class Load {
     return [...SHARED_KEYS, ...this.workloads.flatMap((workload) => workload.ownKeys)];
   }
 
-  /** Did every client have a success since then? */
+  /** Did every client read or write something since then, and write something? */
   allSucceededSince(sinceMs: number): boolean {
-    return this.lastSuccess.every((last) => last > sinceMs);
+    return [...this.lastSuccess, ...this.lastWrite].every((last) => last > sinceMs);
   }
 
   /** The longest stretch without a success between two times, and where it began. */
@@ -99,14 +103,16 @@ export class Load {
     const random = seededRandom(this.options.seed * 2_003 + index);
     while (!this.stopping) {
       const data = this.data.next(random);
+      const call = data ?? workload.next();
       const completion = await (data === null
-        ? this.operate(client, workload, index)
+        ? this.operate(client, call as DrillCall, index)
         : this.data.perform(client, data));
       this.counts[completion.outcome] += 1;
       if (completion.outcome === 'ok') {
         const nowMs = this.options.now();
         this.successes.push(nowMs);
         this.lastSuccess[index] = nowMs;
+        if (!READS.includes(call.op)) this.lastWrite[index] = nowMs;
         await sleep(Math.random() * THINK_MS * 2);
       } else {
         this.noteError(completion.error ?? '');
@@ -116,8 +122,7 @@ export class Load {
   }
 
   /** One operation that the checker will judge. */
-  private async operate(client: DrillClient, workload: Workload, index: number): Promise<Completion> {
-    const call = workload.next();
+  private async operate(client: DrillClient, call: DrillCall, index: number): Promise<Completion> {
     const id = this.recorder.invoke(nameOf(index), call);
     const completion = await client.perform(call);
     this.recorder.complete(id, completion);

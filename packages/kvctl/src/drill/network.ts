@@ -58,6 +58,17 @@ export class Network {
     this.link(b, a).reset();
   }
 
+  /** What the links did to what the replicas said to each other, all together. */
+  effects(): LinkProxy['effects'] {
+    const sum = { held: 0, late: 0, reset: 0 };
+    for (const { effects } of this.links.values()) {
+      sum.held += effects.held;
+      sum.late += effects.late;
+      sum.reset += effects.reset;
+    }
+    return sum;
+  }
+
   heal(): void {
     this.set(this.ids, this.ids, OPEN);
   }

@@ -9,6 +9,8 @@ export interface ReplicaState {
   readonly clusterId: string;
   /** 0: none. */
   readonly leader: number;
+  /** The counter of the ballot that it promised last. */
+  readonly ballot: number;
   readonly chosenThrough: number;
   readonly appliedThrough: number;
   readonly revision: number;
@@ -46,6 +48,7 @@ function stateOf(fields: Readonly<Record<string, unknown>>): ReplicaState {
     reason: text('reason'),
     clusterId: text('clusterId'),
     leader: count('leader'),
+    ballot: Number.parseInt(text('ballot'), 10) || 0,
     chosenThrough: count('chosenThrough'),
     appliedThrough: count('appliedThrough'),
     revision: count('revision'),

@@ -87,6 +87,7 @@ export function findingsOf({ report, data }: FinishedDrill): string[] {
   ];
 }
 
-function isFine(data: DataReport, about: DataReport['findings'][number]['about']): boolean {
-  return data.findings.every((finding) => finding.about !== about);
+/** null: it could not be judged. */
+function isFine(data: DataReport, about: DataReport['findings'][number]['about']): boolean | null {
+  return data.isJudged ? data.findings.every((finding) => finding.about !== about) : null;
 }

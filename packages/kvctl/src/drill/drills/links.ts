@@ -1,5 +1,19 @@
 /** Drills on the network: parts cut off, links that work one way, that flap, that are slow. */
 import type { Drill } from '../drill.js';
+import type { Stage } from '../stage.js';
+
+const DID = { held: 'pieces held back', late: 'pieces made late', reset: 'connections ended' } as const;
+
+/** What the links were told to do they have to have done, or the drill was none. */
+function checkLinks(stage: Stage, ...kinds: readonly (keyof typeof DID)[]): void {
+  const effects = stage.network.effects();
+  const detail = kinds.map((kind) => `${effects[kind]} ${DID[kind]}`).join(', ');
+  stage.check(
+    'the links did as they were told',
+    kinds.every((kind) => effects[kind] > 0),
+    detail,
+  );
+}
 
 export const partitionLeader: Drill = {
   name: 'partition-leader',
@@ -21,6 +35,7 @@ export const partitionLeader: Drill = {
       stage.network.heal();
       await stage.pause(300, 800);
     } while (!stage.isOver);
+    checkLinks(stage, 'held');
   },
 };
 
@@ -42,6 +57,7 @@ export const partitionHalves: Drill = {
       stage.network.heal();
       await stage.pause(300, 800);
     } while (!stage.isOver);
+    checkLinks(stage, 'held');
   },
 };
 
@@ -73,6 +89,7 @@ export const oneWayLink: Drill = {
       stage.network.heal();
       await stage.pause(300, 600);
     } while (!stage.isOver);
+    checkLinks(stage, 'held');
   },
 };
 
@@ -96,6 +113,7 @@ export const flappingLink: Drill = {
         await stage.pause(20, 150);
       }
     } while (!stage.isOver);
+    checkLinks(stage, 'held', 'reset');
   },
 };
 
@@ -125,5 +143,6 @@ export const slowLink: Drill = {
       stage.network.heal();
       await stage.pause(200, 400);
     } while (!stage.isOver);
+    checkLinks(stage, 'late');
   },
 };

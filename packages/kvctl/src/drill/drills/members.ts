@@ -83,7 +83,7 @@ async function loseDisk(stage: Stage, id: number): Promise<void> {
 }
 
 async function stopped(stage: Stage, id: number): Promise<void> {
-  const { code, signal } = await stage.cluster.ended(id);
-  const detail = `replica ${id}: ${signal ?? `exit ${code}`}`;
-  stage.check('who is removed stops', code === REMOVED, detail);
+  const ended = await stage.cluster.ended(id);
+  const how = ended === null ? 'still runs' : (ended.signal ?? `exit ${ended.code}`);
+  stage.check('who is removed stops', ended?.code === REMOVED, `replica ${id}: ${how}`);
 }

@@ -7,6 +7,7 @@ const CALL_MS = 1_000;
 const RATE = 0.25;
 const CHAOS_MS = 1_000;
 const RESTORE_MS = 10_000;
+const SPARED_MS = 20_000;
 
 export const duellingProposers: Drill = {
   name: 'duelling-proposers',
@@ -17,11 +18,17 @@ export const duellingProposers: Drill = {
   goesOn: true,
   async inflict(stage) {
     const duellists = stage.pick(2);
+    const before = await highestBallot(stage);
+    let campaigns = 0;
     do {
+      campaigns += 1;
       stage.inject(`replicas ${duellists.join(' and ')} campaign`);
       await Promise.all(duellists.map((id) => call(stage, id, 'POST', '/v1/chaos/campaign')));
       await stage.pause(100, 500);
     } while (!stage.isOver);
+    const raised = (await highestBallot(stage)) - before;
+    const detail = `they campaigned ${campaigns} times, the ballot is ${raised} higher`;
+    stage.check('campaigns took higher ballots', raised > 0, detail);
   },
 };
 
@@ -37,10 +44,13 @@ export const chaos25: Drill = {
     const settings = { failRate: RATE, intervalMs: CHAOS_MS, downMs: CHAOS_MS, roles: ['acceptor'] };
     await setAll(stage, settings);
     const killsBefore = stage.ids.map((id) => killsOf(stage, id));
+    while (!stage.isOver) await stage.pause(200);
     // Chance may spare all of them for a while.
-    while (!stage.isOver || killed(stage, killsBefore) === 0) await stage.pause(200);
+    await stage.cluster.waitFor(SPARED_MS, () => Promise.resolve(killed(stage, killsBefore) > 0));
     await setAll(stage, { failRate: 0 });
-    stage.inject(`acceptors fail no more; ${killed(stage, killsBefore)} were killed`);
+    const kills = killed(stage, killsBefore);
+    stage.inject(`acceptors fail no more; ${kills} were killed`);
+    stage.check('acceptors were killed', kills > 0, `${kills} times`);
     const restored = await stage.cluster.waitFor(RESTORE_MS, async () => {
       const states = await stage.cluster.states();
       return states.length === stage.ids.length && states.every((state) => state.down === 0);
@@ -48,6 +58,11 @@ export const chaos25: Drill = {
     stage.check('every acceptor came back', restored, restored ? 'all are up' : stage.cluster.tails());
   },
 };
+
+/** Counter of the highest ballot that a replica has promised. */
+async function highestBallot(stage: Stage): Promise<number> {
+  return Math.max(0, ...(await stage.cluster.states()).map((state) => state.ballot));
+}
 
 async function setAll(stage: Stage, settings: Readonly<Record<string, unknown>>): Promise<void> {
   await Promise.all(stage.ids.map((id) => call(stage, id, 'PUT', '/v1/chaos', settings)));

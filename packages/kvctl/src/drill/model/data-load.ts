@@ -62,8 +62,9 @@ export class DataLoad {
   /** What `client` was told is noted; how it ended is returned. */
   async perform(client: DrillClient, call: DataCall): Promise<Completion> {
     if (call.op === 'audit') return this.audit(client, call.revision);
-    if (call.op === 'add') return this.note(call, await client.transact(INCREMENT_TXN));
-    if (call.how === 'add') return this.note(call, await client.transact(transferTxn(call, null)));
+    const { highest } = this.ledger;
+    if (call.op === 'add') return this.note(call, await client.transact(INCREMENT_TXN), highest);
+    if (call.how === 'add') return this.note(call, await client.transact(transferTxn(call, null)), highest);
     return this.transferByCompare(client, call);
   }
 
@@ -83,16 +84,19 @@ export class DataLoad {
   /** When all replicas are up and nothing is written any more. `operations`: what the checker judges. */
   async judge(operations: readonly Operation[]): Promise<DataReport> {
     const judge = new Judge(this.ledger);
+    let isJudged = true;
     try {
       for await (const revision of this.history()) judge.take(revision);
       await this.untilWatched(judge.revision);
       judge.finish(operations, this.watchers);
     } catch (error) {
+      isJudged = false;
       const text = `it cannot be read: ${error instanceof Error ? error.message : String(error)}`;
       judge.findings.push({ about: 'history', text });
     }
     const { transfers, increments, conflicts, refused, unknown, open, audits } = this.ledger;
     return {
+      isJudged,
       revision: judge.revision,
       repeated: judge.repeated,
       bank: {
@@ -124,22 +128,28 @@ export class DataLoad {
     return this.opened === null ? [] : [...this.opened.streams, this.opened.client];
   }
 
-  private note(call: Exclude<DataCall, { op: 'audit' }>, completion: TxnCompletion): Completion {
-    this.ledger.noteTxn(call, completion);
+  private note(
+    call: Exclude<DataCall, { op: 'audit' }>,
+    completion: TxnCompletion,
+    floor: number,
+  ): Completion {
+    this.ledger.noteTxn(call, completion, floor);
     if (completion.outcome !== 'ok') return { outcome: completion.outcome, error: completion.error };
     return { outcome: 'ok', revision: completion.revision };
   }
 
   private async audit(client: DrillClient, revision: number): Promise<Completion> {
+    const floor = this.ledger.highest;
     const read = await client.scanAt(BANK_PREFIX, revision);
     if (read.outcome === 'ok') {
       const balances = new Map((read.entries ?? []).map(({ key, value }) => [key, value]));
-      this.ledger.noteAudit({ revision, balances });
+      this.ledger.noteAudit({ revision, floor, balances });
     } else this.ledger.noteRefusedAudit({ op: 'audit', revision }, read.error ?? '');
     return read;
   }
 
   private async transferByCompare(client: DrillClient, call: Transfer): Promise<Completion> {
+    const floor = this.ledger.highest;
     const read: Balance[] = [];
     for (const key of [call.from, call.to]) {
       const completion = await client.perform({ op: 'get', key });
@@ -148,7 +158,7 @@ export class DataLoad {
     }
     const [source, target] = read;
     if (source === undefined || target === undefined) return { outcome: 'fail', error: 'no balance' };
-    return this.note(call, await client.transact(transferTxn(call, [source, target])));
+    return this.note(call, await client.transact(transferTxn(call, [source, target])), floor);
   }
 
   private async untilWatched(revision: number): Promise<void> {

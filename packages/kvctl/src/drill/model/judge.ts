@@ -29,8 +29,10 @@ export class Judge {
   private readonly balances = new Map<string, number>();
   private readonly audits = new Map<number, AuditTold[]>();
   private readonly unexplained = { transfers: 0, increments: 0 };
-  /** Revisions of the keys that the checker judges. */
-  private keyRevisions = 0;
+  /** By revision: what it did to the keys that the checker judges. */
+  private readonly keyRevisions = new Map<number, string>();
+  /** Of the accounts as they were: the last revision at which they were so, by all balances. */
+  private readonly balancesUntil = new Map<string, number>();
 
   constructor(private readonly ledger: Ledger) {
     for (const text of ledger.findings) this.find('bank', text);
@@ -52,10 +54,11 @@ export class Judge {
     }
     this.bank(revision);
     this.count(revision);
-    const isOfKeys = revision.events.some(
+    const ofKeys = revision.events.filter(
       (event) => isUnder(event, SHARED_PREFIX) || isUnder(event, OWN_PREFIX),
     );
-    if (isOfKeys) this.keyRevisions += 1;
+    if (ofKeys.length > 0) this.keyRevisions.set(revision.revision, ofKeys.map(eventText).join(', '));
+    if (this.balances.size > 0) this.balancesUntil.set(textOf(this.balances), revision.revision);
   }
 
   /** After the last revision. `operations`: what the checker judges. */
@@ -70,6 +73,8 @@ export class Judge {
     this.explain('bank', 'transfers', this.unexplained.transfers, this.openOf('transfer'));
     this.explain('counter', 'additions', this.unexplained.increments, this.openOf('add'));
     this.compareKeyRevisions(operations);
+    for (const operation of operations) this.compareOperation(operation);
+    for (const audit of ledger.audits) if (audit.revision === 0) this.compareAudit(audit);
     for (const watcher of watchers) this.compareWatcher(watcher);
   }
 
@@ -169,10 +174,31 @@ export class Judge {
   /** More revisions than operations: something was refused and done all the same, or done twice. */
   private compareKeyRevisions(operations: readonly Operation[]): void {
     const may = operations.filter(mayHaveTakenOne).length;
-    if (this.keyRevisions <= may) return;
-    this.repeated += this.keyRevisions - may;
-    const text = `puts and deletes took ${this.keyRevisions} revisions, but only ${may} can have taken one`;
-    this.find('history', text);
+    const took = this.keyRevisions.size;
+    if (took <= may) return;
+    this.repeated += took - may;
+    this.find('history', `puts and deletes took ${took} revisions, but only ${may} can have taken one`);
+  }
+
+  /** The history has to say what the client was told, and so what the watchers saw. */
+  private compareOperation(operation: Operation): void {
+    if (operation.op !== 'put' && operation.op !== 'delete') return;
+    const { outcome, revision } = operation;
+    if (outcome !== 'ok' || revision === undefined) return;
+    if (operation.op === 'delete' && operation.deleted === 0) return;
+    const asked =
+      operation.op === 'put' ? `put ${operation.key} ${operation.value}` : `delete ${operation.key}`;
+    const found = this.keyRevisions.get(revision) ?? 'nothing';
+    if (found !== asked)
+      this.find('history', `'${asked}' took revision ${revision}, where the history has '${found}'`);
+  }
+
+  /** A scan of the present found the accounts as they were after what had been acknowledged when it began. */
+  private compareAudit({ balances, floor }: AuditTold): void {
+    const until = this.balancesUntil.get(textOf(balances));
+    if (until !== undefined && until >= floor) return;
+    const when = until === undefined ? 'as they never were' : `as they were through revision ${until}`;
+    this.find('bank', `a scan that began after revision ${floor} found the accounts ${when}`);
   }
 
   private compareWatcher({ name, sighting, failure }: DrillWatcher): void {
@@ -186,6 +212,14 @@ export class Judge {
     const known = this.findings.filter((finding) => finding.about === about).length;
     if (known < FINDINGS_MAX) this.findings.push({ about, text });
   }
+}
+
+function eventText(event: WatchEvent): string {
+  return event.type === 'put' ? `put ${event.keyText()} ${event.text()}` : `delete ${event.keyText()}`;
+}
+
+function textOf(balances: ReadonlyMap<string, unknown>): string {
+  return ACCOUNT_KEYS.map((key) => balances.get(key)).join(' ');
 }
 
 function isUnder(event: WatchEvent, prefix: string): boolean {

@@ -36,7 +36,10 @@ export interface TransferTold {
 }
 
 export interface AuditTold {
+  /** 0: of the present. */
   readonly revision: number;
+  /** The highest revision that anybody had been told of when it began. */
+  readonly floor: number;
   readonly balances: ReadonlyMap<string, string>;
 }
 
@@ -54,16 +57,30 @@ export class Ledger {
   unknown = { transfers: 0, transfersDone: 0, increments: 0, incrementsDone: 0 };
   conflicts = 0;
   refused = 0;
+  /** The highest revision of a transaction that was acknowledged. */
+  highest = 0;
   /** What is wrong already. */
   readonly findings: string[] = [];
 
-  noteTxn(call: Transfer | Increment, completion: TxnCompletion): void {
-    if (completion.outcome === 'ok') this.noteDone(call, completion);
-    else if (completion.outcome === 'fail') this.refused += 1;
+  /** `floor`: what `highest` was when it began. What was over by then came before it. */
+  noteTxn(call: Transfer | Increment, completion: TxnCompletion, floor = 0): void {
+    if (completion.outcome === 'ok') {
+      this.noteDone(call, completion);
+      this.noteOrder(completion, floor);
+    } else if (completion.outcome === 'fail') this.refused += 1;
     else {
       this.unknown[call.op === 'add' ? 'increments' : 'transfers'] += 1;
       this.open.push({ call, name: completion.name ?? null, error: completion.error });
     }
+  }
+
+  private noteOrder({ succeeded, revision }: { succeeded: boolean; revision: number }, floor: number): void {
+    if (!succeeded) return;
+    if (revision <= floor)
+      this.findings.push(
+        `a transaction that began after revision ${floor} was acknowledged took ${revision}`,
+      );
+    this.highest = Math.max(this.highest, revision);
   }
 
   noteAudit(audit: AuditTold): void {

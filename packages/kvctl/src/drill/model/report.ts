@@ -8,6 +8,8 @@ export interface WatcherReport {
 }
 
 export interface DataReport {
+  /** False: the history could not be read to its end. */
+  readonly isJudged: boolean;
   /** Of the cluster in the end. */
   readonly revision: number;
   /** Revisions beyond the first of an operation, or beyond those that operations can have taken. */
@@ -45,7 +47,7 @@ export interface Finding {
 export function dataLines(report: DataReport): [string, string][] {
   const { bank, counter, watchers, revision } = report;
   // The accounts are opened first of all.
-  if (revision === 0) return [['transactions', 'not judged: there is no history']];
+  if (revision === 0 || !report.isJudged) return [['transactions', 'NOT JUDGED: the history cannot be read']];
   const moves = watchers.reduce((sum, watcher) => sum + (watcher.moves ?? 0), 0);
   const wrong = (about: Finding['about']) => report.findings.some((finding) => finding.about === about);
   const total = `${number(BANK_TOTAL)} on ${ACCOUNT_KEYS.length} accounts`;
