@@ -1,4 +1,4 @@
-/** kvctl as its users run it, on real replicas: results, exit codes, scripts, local clusters, npm start's program. */
+/** kvctl as its users run it, on real replicas: results, exit codes, scripts, the shell. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, writeFileSync } from 'node:fs';
@@ -6,7 +6,6 @@ import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import {
-  freePortRange,
   kvctlBin,
   root,
   type RunResult,
@@ -362,139 +361,6 @@ t.test('two kvctl run the shared script at the same time', async (t) => {
   const { kvctl } = await setUp(t, 3);
   const results = await Promise.all([1, 2].map(() => kvctl(['run', script('shared.kvd'), '--repeat', '5'])));
   for (const result of results) t.equal(result.code, 0, result.stderr);
-});
-
-t.test('a local cluster is started, hurt and stopped', async (t) => {
-  const dir = path.join(t.testdir(), 'data');
-  const port = await freePortRange(2);
-  const cluster = (...args: string[]) =>
-    runProgram(kvctlBin, ['-o', 'json', 'cluster', ...args, '--dir', dir]);
-  t.teardown(() => cluster('down'));
-  t.equal((await cluster('status')).code, 4, 'there is none');
-  const up = await runProgram(kvctlBin, [
-    '-o',
-    'json',
-    'cluster',
-    'up',
-    '--replicas',
-    '1',
-    '--port',
-    String(port),
-    '--dir',
-    dir,
-    '--',
-    '--log-level',
-    'warn',
-  ]);
-  t.match(lines(up), [{ id: 1, state: 'running', pid: Number }], up.stderr);
-  t.equal((await cluster('up')).code, 4, 'already up');
-  t.equal((await cluster('up', '--replicas', '3')).code, 2, 'not what it was founded with');
-  t.equal((await cluster('kill', '2')).code, 2, 'no such replica');
-  t.equal((await runProgram(kvctlBin, ['-e', `127.0.0.1:${port}`, 'put', 'a', '1'])).code, 0);
-  t.match(lines(await cluster('pause', '1')), [{ state: 'paused' }]);
-  t.equal((await cluster('status')).code, 1);
-  t.match(lines(await cluster('resume', '1')), [{ state: 'running' }]);
-  t.match(lines(await cluster('status')), [{ id: 1, state: 'running', ready: true }]);
-  t.match(lines(await cluster('kill', '1')), [{ state: 'stopped', pid: null }]);
-  t.equal((await cluster('kill', '1')).code, 4, 'it does not run');
-  t.equal((await cluster('restart', '1')).code, 0);
-  t.equal((await runProgram(kvctlBin, ['-e', `127.0.0.1:${port}`, 'get', 'a'])).stdout, '1\n');
-  const member = (...args: string[]) => runProgram(kvctlBin, ['-e', `127.0.0.1:${port}`, 'member', ...args]);
-  t.match(lines(await cluster('add')), [{ id: 2, state: 'running', address: `127.0.0.1:${port + 1}` }]);
-  const added = await member('add', '2');
-  t.match(added, { code: 0, stdout: /^replica 2 is a voter\nsurvives the crash of 0/ }, added.stderr);
-  t.match(lines(await cluster('restart', '2')), [{ id: 2, state: 'running' }]);
-  const removed = await member('remove', '2');
-  t.match(removed, { code: 0, stdout: /^replica 2 is no member any more\n/ }, removed.stderr);
-  t.equal((await cluster('status')).code, 0, 'who was removed is not missed');
-  t.equal((await cluster('restart', '2')).code, 2, 'and cannot be started again');
-  const other = path.join(dir, 'other');
-  const taken = await runProgram(kvctlBin, [
-    'cluster',
-    'up',
-    '--replicas',
-    '1',
-    '--port',
-    String(port),
-    '--dir',
-    other,
-  ]);
-  t.equal(taken.code, 4);
-  t.match(taken.stderr, new RegExp(`port ${port} is taken`));
-  t.match(lines(await cluster('down')), [{ state: 'stopped' }]);
-  t.match(lines(await cluster('wipe', '1')), [{ state: 'stopped' }]);
-});
-
-t.test('flags that kvd refuses are bad usage, and what was asked for besides is kept', async (t) => {
-  const dir = path.join(t.testdir(), 'data');
-  const port = await freePortRange(1);
-  const up = (...args: string[]) => runProgram(kvctlBin, ['cluster', 'up', '--dir', dir, ...args]);
-  const bogus = await up('--replicas', '1', '--port', String(port), '--', '--bogus', '1');
-  t.equal(bogus.code, 2);
-  t.match(bogus.stderr, /replica 1 ended: exit 2 .*\n.*bogus/);
-  // Its directory is gone before a teardown could stop it.
-  const good = await up('--');
-  t.equal((await runProgram(kvctlBin, ['cluster', 'down', '--dir', dir])).code, 0);
-  t.match(good, { code: 0, stdout: `replica 1  127.0.0.1:${port}  running` });
-});
-
-t.test('npm start: ready line, sample, clean stop, and everything there the second time', async (t) => {
-  const dir = path.join(t.testdir(), 'data');
-  const port = await freePortRange(3);
-  const main = path.join(root, 'packages', 'kvctl', 'dist', 'start.js');
-  const args = [main, '--dir', dir, '--replicas', '3', '--port', String(port)];
-  const start = () => {
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    t.teardown(() => child.kill('SIGTERM'));
-    let stdout = '';
-    let stderr = '';
-    child.stdout.on('data', (chunk) => {
-      stdout += chunk;
-    });
-    child.stderr.on('data', (chunk) => {
-      stderr += chunk;
-    });
-    const waitFor = async (pattern: RegExp) => {
-      while (!pattern.test(stdout)) {
-        if (child.exitCode !== null) throw new Error(`it ended: ${stdout}${stderr}`);
-        await setTimeout(20);
-      }
-      return pattern.exec(stdout);
-    };
-    return { child, waitFor, stderr: () => stderr };
-  };
-  const ready = new RegExp(`^kvd cluster ready: 3 replicas, leader ([123]), http://127.0.0.1:${port}\n`);
-  const kvctl = (...more: string[]) => runProgram(kvctlBin, ['-e', `127.0.0.1:${port}`, ...more]);
-
-  const first = start();
-  const leader = (await first.waitFor(ready))?.[1] ?? '';
-  t.match(first.stderr(), /loaded \d+ entries/);
-  t.equal((await kvctl('put', 'mine', 'kept')).code, 0);
-  const again = await runProgram(main, ['--dir', dir]);
-  t.equal(again.code, 4, 'one at a time');
-  await runProgram(kvctlBin, ['cluster', 'kill', leader, '--dir', dir]);
-  await first.waitFor(new RegExp(`replica ${leader} ended`));
-  await first.waitFor(/leader is replica/);
-  first.child.kill('SIGTERM');
-  t.same(await once(first.child, 'exit'), [0, null]);
-  const stopped = await runProgram(kvctlBin, ['-o', 'json', 'cluster', 'status', '--dir', dir]);
-  t.same(
-    lines(stopped).map((line) => line.state),
-    ['stopped', 'stopped', 'stopped'],
-  );
-  t.match(await runProgram(main, ['--dir', dir, '--replicas', '5']), {
-    code: 2,
-    stderr: /cluster of 3 replicas, not 5/,
-  });
-
-  const second = start();
-  await second.waitFor(ready);
-  t.notMatch(second.stderr(), /loaded/);
-  t.equal((await kvctl('get', 'mine')).stdout, 'kept\n');
-  second.child.kill('SIGINT');
-  t.same(await once(second.child, 'exit'), [0, null]);
-  writeFileSync(path.join(dir, 'cluster.json'), '{');
-  t.match(await runProgram(main, ['--dir', dir]), { code: 4, stderr: /damaged/ });
 });
 
 /** A shell of kvctl on a terminal of its own, which script(1) makes. */
