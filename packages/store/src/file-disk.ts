@@ -201,9 +201,10 @@ function writeSynced(path: string, bytes: Buffer): void {
 /** Takes the room or leaves nothing behind. */
 function fillFile(path: string, bytes: number): void {
   const fd = openSync(path, 'w');
-  const zeros = Buffer.alloc(MIB);
+  // Of zeros, a file system that compresses would make nothing.
+  const noise = randomBytes(MIB);
   try {
-    for (let written = 0; written < bytes; written += zeros.length) writeSync(fd, zeros);
+    for (let written = 0; written < bytes; written += noise.length) writeSync(fd, noise);
   } catch (error) {
     rmSync(path, { force: true });
     throw error;

@@ -103,7 +103,7 @@ export class DrillCluster {
   /** Take over data directories that another cluster of the same size and ports left. */
   adopt(templateDir: string): void {
     for (const id of this.ids) {
-      // The reserve is a file of zeros that a replica makes again.
+      // The reserve is a file that says nothing and that a replica makes again.
       const filter = (file: string): boolean => path.basename(file) !== 'reserve';
       cpSync(path.join(templateDir, `replica-${id}`), this.dataDir(id), { recursive: true, filter });
     }
