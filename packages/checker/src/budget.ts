@@ -1,7 +1,7 @@
 /** What a search may spend: steps, and time by a clock that is handed in. Asks the clock only now and then. */
 import type { Budget } from './search.js';
 
-const STEPS_PER_LOOK = 256;
+const STEPS_PER_LOOK = 16;
 
 export interface Clock {
   /** In ms, from any origin. */

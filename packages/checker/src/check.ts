@@ -1,4 +1,5 @@
 /** All checks on one history, and one verdict. Pure: the same history and limits, the same report. */
+import { withFinalReads } from './final-reads.js';
 import type { Finding, Findings } from './finding.js';
 import { checkLinearizability, type CheckOptions, type Linearizability } from './linearizability.js';
 import { checkLostWrites } from './lost-writes.js';
@@ -13,8 +14,9 @@ export interface HistoryReport {
   readonly acknowledged: number;
   readonly failed: number;
   readonly unknown: number;
+  /** Of operations and final reads; see withFinalReads for the indices of those. */
   readonly linearizability: Linearizability;
-  /** Acknowledged writes lost; needs `finals`. `count` may exceed the list. */
+  /** Acknowledged writes lost, by `finals` and by versions. `count` may exceed the list. */
   readonly lost: FindingList;
   /** Mutations applied more than once. */
   readonly repeated: FindingList;
@@ -35,12 +37,10 @@ export function checkHistory(history: History, options: CheckOptions = {}): Hist
   validate(history);
   const counts = { ok: 0, fail: 0, unknown: 0 };
   for (const operation of history.operations) counts[operation.outcome]++;
-  const linearizability = checkLinearizability(history, options);
-  const [lost, repeated, revisions] = [
-    checkLostWrites(history),
-    checkRepeated(history),
-    checkRevisions(history),
-  ];
+  const lost = checkLostWrites(history);
+  // What is said of a key there says it better than a search could.
+  const linearizability = checkLinearizability(withFinalReads(history, lost.keys), options);
+  const [repeated, revisions] = [checkRepeated(history), checkRevisions(history)];
   const findings = lost.count + repeated.count + revisions.count;
   return {
     verdict: verdictOf(linearizability, findings),

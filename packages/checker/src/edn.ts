@@ -3,10 +3,15 @@
  * and false, comments and commas. Keywords become their name with the colon.
  */
 
-export type Edn = string | number | boolean | null | readonly Edn[] | ReadonlyMap<Edn, Edn> | EdnString;
+export type Edn = string | boolean | null | readonly Edn[] | ReadonlyMap<Edn, Edn> | EdnString | EdnNumber;
 
 /** A string, as opposed to a keyword or symbol. */
 export class EdnString {
+  constructor(readonly text: string) {}
+}
+
+/** A number of any size: its digits, without a plus and without zeros that say nothing. */
+export class EdnNumber {
   constructor(readonly text: string) {}
 }
 
@@ -22,7 +27,9 @@ const ESCAPES: Readonly<Record<string, string>> = {
   b: '\b',
   f: '\f',
 };
-const TOKEN = /[\s,]*(?:;[^\n]*\s*)*([[\]{}()]|"(?:[^"\\]|\\.)*"|[^\s,[\]{}()"]+)?/y;
+/** Of a string only its beginning: it may be longer than a pattern with a choice for each character can go. */
+const TOKEN = /[\s,]*(?:;[^\n]*\s*)*(["[\]{}()]|[^\s,[\]{}()"]+)?/y;
+const NUMBER = /^[+-]?\d+(\.\d+)?N?$/;
 
 /** The one value that `text` holds. @throws EdnError */
 export function parseEdn(text: string): Edn {
@@ -41,9 +48,18 @@ class Reader {
     TOKEN.lastIndex = this.offset;
     const found = TOKEN.exec(this.text);
     this.offset = TOKEN.lastIndex;
-    if (found?.[1] === undefined && this.offset < this.text.length)
-      throw new EdnError('a string does not end');
-    return found?.[1];
+    return found?.[1] === '"' ? this.string() : found?.[1];
+  }
+
+  /** The string whose opening quote was read, with both quotes. */
+  private string(): string {
+    const start = this.offset - 1;
+    for (; this.offset < this.text.length; this.offset++) {
+      const character = this.text[this.offset];
+      if (character === '"') return this.text.slice(start, ++this.offset);
+      if (character === '\\') this.offset++;
+    }
+    throw new EdnError('a string does not end');
   }
 
   value(token: string | undefined, depth: number): Edn {
@@ -56,7 +72,7 @@ class Reader {
     if (token.startsWith('"')) return new EdnString(unescape(token.slice(1, -1)));
     if (token === 'nil') return null;
     if (token === 'true' || token === 'false') return token === 'true';
-    return /^[+-]?\d+(\.\d+)?N?$/.test(token) ? Number.parseFloat(token) : token;
+    return NUMBER.test(token) ? new EdnNumber(canonical(token)) : token;
   }
 
   private sequence(end: string, depth: number): Edn[] {
@@ -72,6 +88,16 @@ function mapOf(items: readonly Edn[]): ReadonlyMap<Edn, Edn> {
   const map = new Map<Edn, Edn>();
   for (let i = 0; i < items.length; i += 2) map.set(items[i] ?? null, items[i + 1] ?? null);
   return map;
+}
+
+/** One text for each number: 7 for +007.0 and 7N. */
+function canonical(token: string): string {
+  const [whole = '', fraction = ''] = token.replace(/^[+-]/, '').replace('N', '').split('.');
+  const digits = whole.replace(/^0+(?=\d)/, '');
+  let places = fraction.length;
+  while (fraction[places - 1] === '0') places--;
+  const text = places === 0 ? digits : `${digits}.${fraction.slice(0, places)}`;
+  return token.startsWith('-') && text !== '0' ? `-${text}` : text;
 }
 
 function unescape(text: string): string {

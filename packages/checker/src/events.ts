@@ -23,12 +23,16 @@ export class EventPairing {
   /** By process: the operation under way, and its place in `operations`. */
   private readonly underWay = new Map<string, { event: Event; index: number; line: number }>();
 
+  /** @param initial what a key holds that nobody wrote, and so what nil means wherever it is read or written */
+  constructor(private readonly initial: Value) {}
+
   /** @throws HistoryError when something ends that was not begun */
   add(event: Event, line: number): void {
     if (event.type === 'invoke') {
       // A process that begins anew has given up what it had under way.
       this.underWay.set(event.process, { event, index: this.operations.length, line });
-      this.operations.push(operationOf(event, null, { start: line, end: null, outcome: 'unknown', line }));
+      const times = { start: line, end: null, outcome: 'unknown', line } as const;
+      this.operations.push(this.operationOf(event, null, times));
       return;
     }
     const begun = this.underWay.get(event.process);
@@ -43,40 +47,32 @@ export class EventPairing {
     const outcome =
       event.type === 'info' ? 'unknown' : event.type === 'fail' && !event.failedComparison ? 'fail' : 'ok';
     const times = { start: begun.line, end: line, outcome, line: begun.line } as const;
-    this.operations[begun.index] = operationOf(begun.event, event, times);
+    this.operations[begun.index] = this.operationOf(begun.event, event, times);
   }
 
   finish(): readonly Operation[] {
     return this.operations;
   }
+
+  private operationOf(begin: Event, end: Event | null, times: Times): Operation {
+    const { key, f, process } = begin;
+    const common = { client: process, ...times, ...(end?.error === undefined ? {} : { error: end.error }) };
+    const value = begin.value ?? this.initial;
+    const isKnown = end !== null && times.outcome === 'ok';
+    switch (f) {
+      case 'get':
+        return { ...common, op: f, key, ...(isKnown ? { value: end.value ?? this.initial } : {}) };
+      case 'append':
+        return { ...common, op: f, key, value: value ?? '' };
+      case 'put':
+      case 'delete':
+        return value === null ? { ...common, op: 'delete', key } : { ...common, op: 'put', key, value };
+      case 'cas': {
+        const expected = begin.expected ?? this.initial;
+        return { ...common, op: f, key, expected, value, ...(isKnown ? { swapped: end.type === 'ok' } : {}) };
+      }
+    }
+  }
 }
 
 type Times = Pick<Operation, 'start' | 'end' | 'outcome'> & { line: number };
-
-function operationOf(begin: Event, end: Event | null, times: Times): Operation {
-  const { key, f, process, value, expected } = begin;
-  const common = { client: process, ...times, ...(end?.error === undefined ? {} : { error: end.error }) };
-  switch (f) {
-    case 'get':
-      return {
-        ...common,
-        op: f,
-        key,
-        ...(end === null || times.outcome !== 'ok' ? {} : { value: end.value }),
-      };
-    case 'put':
-    case 'append':
-      return { ...common, op: f, key, value: value ?? '' };
-    case 'delete':
-      return { ...common, op: f, key };
-    case 'cas':
-      return {
-        ...common,
-        op: f,
-        key,
-        expected,
-        value,
-        ...(end === null || times.outcome !== 'ok' ? {} : { swapped: end.type === 'ok' }),
-      };
-  }
-}

@@ -29,9 +29,12 @@ export interface Finding {
 export class Findings {
   readonly list: Finding[] = [];
   count = 0;
+  /** All keys that there is a finding of, also beyond the list. */
+  readonly keys = new Set<string>();
 
   add(kind: FindingKind, key: string | null, operations: readonly number[], explanation: string): void {
     this.count++;
+    if (key !== null) this.keys.add(key);
     if (this.list.length < FINDINGS_MAX) this.list.push({ kind, key, operations, explanation });
   }
 }

@@ -3,6 +3,7 @@
  * escaped, and the page forbids itself to load anything.
  */
 import type { FindingList, HistoryReport } from './check.js';
+import { withFinalReads } from './final-reads.js';
 import type { Violation } from './linearizability.js';
 import type { History } from './operation.js';
 import { type Bar, contextOf, latestOf, makeTimeline, type Timeline } from './timeline.js';
@@ -68,7 +69,8 @@ export function htmlReport(history: History, report: HistoryReport, options: Htm
 }
 
 /** One violation as a section of a page that has REPORT_STYLE. */
-export function violationHtml(history: History, violation: Violation): string {
+export function violationHtml(told: History, violation: Violation): string {
+  const history = withFinalReads(told);
   const { keys, operations, explanation, minimal } = violation;
   const { shown: listed, hidden } = latestOf(violation, OPERATIONS_MAX);
   const size =

@@ -1,8 +1,8 @@
 /**
  * Lines of the two foreign formats as events: the log of Jepsen's etcd test (one register, initially nil), and maps in EDN
- * (many keys, initially empty strings, as the histories of porcupine's key-value test have them).
+ * (many keys, initially empty strings, as the histories of porcupine's key-value test have them; nil is the same there).
  */
-import { type Edn, EdnError, EdnString, parseEdn } from './edn.js';
+import { type Edn, EdnError, EdnNumber, EdnString, parseEdn } from './edn.js';
 import type { Event } from './events.js';
 import { HistoryError, type Value } from './operation.js';
 
@@ -62,7 +62,7 @@ export function parseEdnLine(text: string, line: number): Event | undefined {
   if (process === ':nemesis') return undefined;
   const type = TYPES.get(get(':type') ?? null);
   const f = FUNCTIONS.get(get(':f') ?? null);
-  if (typeof process !== 'number') throw malformed(line, ':process is not a number');
+  if (!(process instanceof EdnNumber)) throw malformed(line, ':process is not a number');
   if (type === undefined) throw malformed(line, ':type is not one of :invoke :ok :fail :info');
   if (f === undefined) throw malformed(line, ':f is not one of :read :get :write :put :append :delete :cas');
   const key = get(':key');
@@ -71,7 +71,7 @@ export function parseEdnLine(text: string, line: number): Event | undefined {
       ? { value: null, expected: null }
       : valuesOf(f, get(':value') ?? null, line);
   return {
-    process: String(process),
+    process: process.text,
     type,
     f,
     key: key === undefined ? REGISTER : (textOf(key, line) ?? ''),
@@ -99,7 +99,7 @@ function valuesOf(f: Event['f'], value: Edn, line: number): { value: Value; expe
 
 function textOf(value: Edn, line: number): Value {
   if (value === null) return null;
-  if (value instanceof EdnString) return value.text;
+  if (value instanceof EdnString || value instanceof EdnNumber) return value.text;
   if (typeof value === 'object')
     throw malformed(line, 'a key or value is neither a string nor a number nor nil');
   return String(value);

@@ -1,5 +1,6 @@
 /** A report as an object for one line of JSON, for programs. Bounded, whatever the history. */
 import type { HistoryReport } from './check.js';
+import { withFinalReads } from './final-reads.js';
 import { encoded } from './json-lines.js';
 import type { History } from './operation.js';
 
@@ -15,6 +16,7 @@ const OPERATIONS_MAX = 200;
 export function jsonReport(history: History, report: HistoryReport): object {
   const { linearizability, lost, repeated, revisions } = report;
   const { violatedKeys, undecidedKeys } = linearizability;
+  const { operations } = withFinalReads(history);
   return {
     verdict: report.verdict,
     linearizable: linearizability.verdict === 'undecided' ? null : linearizability.verdict === 'linearizable',
@@ -35,7 +37,7 @@ export function jsonReport(history: History, report: HistoryReport): object {
       minimal,
       size: violation.operations.length,
       operations: violation.operations.slice(-OPERATIONS_MAX).map((index) => ({
-        ...encoded(history.operations[index] ?? {}),
+        ...encoded(operations[index] ?? {}),
         ...(index === violation.culprit ? { culprit: true } : {}),
         ...(violation.open.includes(index) ? { open: true } : {}),
         ...(violation.effectOnly.includes(index) ? { effectOnly: true } : {}),

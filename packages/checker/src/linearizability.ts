@@ -5,7 +5,7 @@
  */
 import { StepBudget } from './budget.js';
 import type { History } from './operation.js';
-import { GroupPart, type Part, RegisterPart, type Violation } from './part.js';
+import { AnswerPart, GroupPart, type Part, RegisterPart, type Violation } from './part.js';
 import { partition } from './partition.js';
 import type { Answer } from './search.js';
 
@@ -45,7 +45,10 @@ const MINIMIZE_MS = 5_000;
 const MINIMIZE_STEPS = 10_000_000;
 const MINIMIZE_TRIAL_STEPS = 30_000;
 
-/** @throws HistoryError when the history is too large */
+/**
+ * Looks at operations only; for final reads, see withFinalReads.
+ * @throws HistoryError when the history is too large
+ */
 export function checkLinearizability(history: History, options: CheckOptions = {}): Linearizability {
   return new Check(history, options).run();
 }
@@ -81,11 +84,11 @@ class Check {
     const violations = this.showViolations();
     return {
       verdict: this.violated.length > 0 ? 'violated' : undecided.length > 0 ? 'undecided' : 'linearizable',
-      keys: parts.reduce((sum, { keys }) => sum + keys.length, 0),
+      keys: new Set(parts.flatMap(({ keys }) => keys)).size,
       steps: this.steps,
       violations,
       violationsHidden: this.violated.length - violations.length,
-      violatedKeys: this.violated.flatMap(({ keys }) => keys),
+      violatedKeys: [...new Set(this.violated.flatMap(({ keys }) => keys))],
       undecidedKeys: undecided.flatMap(({ keys }) => keys),
     };
   }
@@ -137,8 +140,9 @@ class Check {
 }
 
 function partsOf(history: History): readonly Part[] {
-  const { registers, groups } = partition(history);
+  const { registers, groups, wrongAnswers } = partition(history);
   return [
+    ...wrongAnswers.map((wrong) => new AnswerPart(history, wrong)),
     ...[...registers].map(([key, steps]) => new RegisterPart(history, key, steps)),
     ...groups.map((group) => new GroupPart(history, group)),
   ];

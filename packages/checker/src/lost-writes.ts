@@ -4,7 +4,8 @@
  * that may have been the last: one that no acknowledged write of the key began after.
  *
  * Writes of unknown outcome may be the last as well, but are never lost. A key that was only ever added to holds the sum of
- * what was acknowledged and of some of what is unknown.
+ * what was acknowledged and of some of what is unknown. Versions tell, too: uncounted.ts. What is left for the search to find
+ * are final values that no order of all the answers leaves there.
  */
 import { Findings } from './finding.js';
 import { keysOf, onKey } from './group/on-key.js';
@@ -13,14 +14,21 @@ import type { FinalRead, History } from './operation.js';
 import { type Group, partition } from './partition.js';
 import type { Step } from './steps.js';
 import { shown } from './text.js';
+import { checkUncounted } from './uncounted.js';
 import { nameOperation } from './wording.js';
 import { takenRevision } from './written.js';
 
 /** @throws HistoryError when the history is too large */
 export function checkLostWrites(history: History): Findings {
   const findings = new Findings();
+  checkFinals(history, findings);
+  checkUncounted(history, findings);
+  return findings;
+}
+
+function checkFinals(history: History, findings: Findings): void {
   const finals = history.finals ?? [];
-  if (finals.length === 0) return findings;
+  if (finals.length === 0) return;
   const { registers, groups } = partition(history);
   const byKey = transitionsByKey(groups);
   for (const [key, reads] of groupByKey(finals)) {
@@ -34,7 +42,6 @@ export function checkLostWrites(history: History): Findings {
     }
     checkAgreement(key, reads, findings);
   }
-  return findings;
 }
 
 /** A transition, and the place of one of its keys in the group. */

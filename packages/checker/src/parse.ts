@@ -2,7 +2,7 @@
 import { type Event, EventPairing } from './events.js';
 import type { Format } from './formats.js';
 import { parseEdnLine, parseJepsenLine } from './jepsen.js';
-import { parseJsonLine } from './json-lines.js';
+import { type HistoryLine, parseJsonLine } from './json-lines.js';
 import {
   type FinalRead,
   type History,
@@ -67,8 +67,7 @@ function detect(text: string): Exclude<Format, 'auto'> {
 class JsonLinesReader implements LineReader {
   private readonly operations: Operation[] = [];
   private readonly finals: FinalRead[] = [];
-  private initial: Value = null;
-  private baseRevision: number | undefined;
+  private header: Extract<HistoryLine, { type: 'header' }> | undefined;
 
   add(text: string, line: number): void {
     const parsed = parseJsonLine(text, line);
@@ -80,28 +79,30 @@ class JsonLinesReader implements LineReader {
         this.finals.push(parsed.final);
         return;
       case 'header':
-        if (this.operations.length > 0 || this.finals.length > 0) {
+        if (this.header !== undefined || this.operations.length > 0 || this.finals.length > 0) {
           throw new HistoryError('HISTORY_MALFORMED', 'a "history" line is not the first', line);
         }
-        this.initial = parsed.initial;
-        this.baseRevision = parsed.baseRevision;
+        this.header = parsed;
         return;
     }
   }
 
   finish(): History {
-    const { operations, finals, initial, baseRevision } = this;
+    const { operations, finals } = this;
+    const { initial = null, baseRevision } = this.header ?? {};
     return { operations, finals, initial, ...(baseRevision === undefined ? {} : { baseRevision }) };
   }
 }
 
 class EventsReader implements LineReader {
-  private readonly pairing = new EventPairing();
+  private readonly pairing: EventPairing;
 
   constructor(
     private readonly parse: (text: string, line: number) => Event | undefined,
     private readonly initial: Value,
-  ) {}
+  ) {
+    this.pairing = new EventPairing(initial);
+  }
 
   add(text: string, line: number): void {
     const event = this.parse(text, line);

@@ -1,4 +1,5 @@
 /** What is judged alone: a key, or a group of keys that transactions connect. Both are judged and shown in the same way. */
+import type { WrongAnswer } from './answers.js';
 import { explain } from './explain.js';
 import { explainGroup } from './group/explain-group.js';
 import { minimizeGroup } from './group/group-minimize.js';
@@ -19,7 +20,7 @@ export interface Violation {
   readonly key: string;
   /** Those that it is about: several only where transactions connect them. */
   readonly keys: readonly string[];
-  /** Indices in the history, by start. */
+  /** Indices in the history, by start; of final reads, those that withFinalReads gives them. */
   readonly operations: readonly number[];
   /** The one whose answer cannot be: without it the others can be ordered. */
   readonly culprit: number;
@@ -127,15 +128,46 @@ export class GroupPart implements Part {
       effectOnly: piece.effectOnly,
       explanation: piece.minimal
         ? explainGroup(history, group.keys, places, byStart, last, piece.isLastToBlame)
-        : `${NOT_MINIMAL}, but no order comes past the end of ${this.nameOf(last.operation)}`,
+        : `${NOT_MINIMAL}, but no order comes past the end of ${nameOfOperation(history, last.operation)}`,
       minimal: piece.minimal,
     };
   }
+}
 
-  private nameOf(index: number): string {
-    const operation = this.history.operations[index];
-    return operation === undefined ? 'an operation' : nameOperation(operation, index);
+/** An answer that cannot be, whatever else was done. */
+export class AnswerPart implements Part {
+  readonly keys: readonly string[];
+  readonly size = 1;
+
+  constructor(
+    private readonly history: History,
+    private readonly wrong: WrongAnswer,
+  ) {
+    this.keys = [wrong.key];
   }
+
+  judge(): Answer {
+    return 'no';
+  }
+
+  show(): Violation {
+    const { key, operation, what } = this.wrong;
+    return {
+      key,
+      keys: this.keys,
+      operations: [operation],
+      culprit: operation,
+      open: [],
+      effectOnly: [],
+      explanation: `${nameOfOperation(this.history, operation)} ${what}`,
+      minimal: true,
+    };
+  }
+}
+
+function nameOfOperation({ operations }: History, index: number): string {
+  const operation = operations[index];
+  return operation === undefined ? 'an operation' : nameOperation(operation, index);
 }
 
 function initialOf(history: History): Value {
@@ -153,5 +185,6 @@ function describe(byStart: readonly (Timed & { readonly operation: number })[], 
 function demandsLess(step: Step, operation: Operation | undefined): boolean {
   if (operation === undefined || step.requires !== undefined || step.excludes !== undefined) return false;
   if (operation.op === 'cas') return step.sets !== undefined;
-  return operation.op === 'delete' && operation.outcome === 'ok' && (operation.deleted ?? 0) > 0;
+  const deletes = operation.op === 'delete' || operation.op === 'delete-prefix';
+  return deletes && operation.outcome === 'ok' && (operation.deleted ?? 0) > 0;
 }

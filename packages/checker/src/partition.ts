@@ -4,8 +4,10 @@
  * judged together; every other key is a part by itself.
  *
  * A scan, and the deletion of a prefix, connect nothing: they are one moment within each group, and one for each key
- * that is in none.
+ * that is in none. How many keys a deletion found is not lost by that: see counts.ts.
  */
+import { findWrongAnswers, type WrongAnswer } from './answers.js';
+import { findWrongCounts } from './counts.js';
 import { Connected } from './group/connected.js';
 import { makeWays, movesOf, type WholeOperation } from './group/make-ways.js';
 import type { Move, Transition, Way } from './group/transition.js';
@@ -28,6 +30,8 @@ export interface Partition {
   /** Steps of each key in no group, in the order of the history. */
   readonly registers: ReadonlyMap<string, readonly Step[]>;
   readonly groups: readonly Group[];
+  /** What no part needs to be searched for. */
+  readonly wrongAnswers: readonly WrongAnswer[];
 }
 
 /** @throws HistoryError when there are more than STEPS_MAX steps */
@@ -64,7 +68,19 @@ class Partitioning {
       else this.addByKey(operation, index);
     });
     const groups = [...new Set(this.drafts.values())];
-    return { registers: this.registers, groups: groups.filter(({ transitions }) => transitions.length > 0) };
+    return {
+      registers: this.registers,
+      groups: groups.filter(({ transitions }) => transitions.length > 0),
+      wrongAnswers: this.findWrong(),
+    };
+  }
+
+  private findWrong(): WrongAnswer[] {
+    const keysUnder = (prefix: string) => this.keysUnder(prefix);
+    return [
+      ...findWrongAnswers(this.history, keysUnder),
+      ...findWrongCounts(this.history, this.registers, keysUnder),
+    ];
   }
 
   /** Which keys belong together. */

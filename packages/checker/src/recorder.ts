@@ -13,6 +13,7 @@ import {
   type Operation,
   OPERATIONS_MAX,
 } from './operation.js';
+import { nextAbove } from './timing.js';
 
 export interface RecorderOptions {
   /** The time, in any unit, which never goes back. */
@@ -110,15 +111,4 @@ export class HistoryRecorder {
     this.last = now > this.last ? now : nextAbove(this.last);
     return this.last;
   }
-}
-
-const float = new Float64Array(1);
-const bits = new BigInt64Array(float.buffer);
-
-/** The smallest number above `value`. */
-function nextAbove(value: number): number {
-  if (value === 0) return Number.MIN_VALUE;
-  float[0] = value;
-  bits[0] = (bits[0] ?? 0n) + (value > 0 ? 1n : -1n);
-  return float[0];
 }

@@ -8,23 +8,11 @@
  */
 import { Findings } from './finding.js';
 import type { History, Operation } from './operation.js';
-import { entriesOf, nameOfValue, soleWriters } from './revisions.js';
+import { type Reading, readingsOf } from './readings.js';
+import { nameOfValue, soleWriters } from './revisions.js';
 import { shown } from './text.js';
 import { nameOperation } from './wording.js';
 import { hasChanged, takenRevision, writtenBy } from './written.js';
-
-/** A read of an entry, by a client or at the end. */
-interface Reading {
-  readonly key: string;
-  readonly value: string;
-  readonly modRevision?: number;
-  readonly version?: number;
-  /** -1: a final read. */
-  readonly operation: number;
-  readonly end: number;
-  /** Said only of few, and long to say. */
-  readonly name: () => string;
-}
 
 export function checkRepeated(history: History): Findings {
   const findings = new Findings();
@@ -34,30 +22,6 @@ export function checkRepeated(history: History): Findings {
   checkAppends(history, readings, findings);
   checkCount(history, readings, findings);
   return findings;
-}
-
-function readingsOf(history: History): Reading[] {
-  const readings: Reading[] = [];
-  history.operations.forEach((operation, index) => {
-    for (const entry of entriesOf(operation)) {
-      const name = () => nameOperation(operation, index);
-      readings.push({ ...entry, operation: index, end: operation.end ?? Number.POSITIVE_INFINITY, name });
-    }
-  });
-  for (const final of history.finals ?? []) {
-    const { key, value, modRevision, version } = final;
-    if (value === null) continue;
-    readings.push({
-      key,
-      value,
-      ...(modRevision === undefined ? {} : { modRevision }),
-      ...(version === undefined ? {} : { version }),
-      operation: -1,
-      end: Number.POSITIVE_INFINITY,
-      name: () => `what replica ${final.replica} holds in the end`,
-    });
-  }
-  return readings;
 }
 
 function checkRevisionsOfValues(history: History, readings: readonly Reading[], findings: Findings): void {
@@ -115,6 +79,7 @@ function checkVersions(history: History, readings: readonly Reading[], findings:
 }
 
 function checkAppends(history: History, readings: readonly Reading[], findings: Findings): void {
+  if ((history.initial ?? '') !== '') return;
   const piecesByKey = new Map<string, Map<string, number | null>>();
   const settable = new Set<string>();
   history.operations.forEach((operation, index) => {
@@ -139,7 +104,8 @@ function checkAppends(history: History, readings: readonly Reading[], findings: 
       );
     if (longest === undefined) continue;
     const found = new Set<string>();
-    for (const record of longest.value.split(end)) {
+    // After the last end nothing is left, or what is no piece.
+    for (const record of longest.value.split(end).slice(0, -1)) {
       const writer = pieces.get(record + end) ?? null;
       const isAgain = found.has(record);
       found.add(record);

@@ -42,20 +42,21 @@ export function demandsOf(
       add(operation.key, { appends: operation.value });
       return;
     case 'delete':
-      if (!known || operation.deleted === undefined) add(operation.key, { sets: null });
-      else if (operation.deleted === 0) add(operation.key, { requires: null });
-      else add(operation.key, { excludes: null, sets: null });
+      add(operation.key, deletion(known ? operation.deleted : undefined));
       return;
     case 'cas':
       // Of an unknown outcome only the swap counts: without it, it is as if it had never been.
       if (known && operation.swapped === false) add(operation.key, { excludes: operation.expected });
       else add(operation.key, { requires: operation.expected, sets: operation.value });
       return;
-    case 'delete-prefix':
-      for (const key of keysUnder(operation.prefix)) {
-        add(key, known && operation.deleted === 0 ? { requires: null } : { sets: null });
-      }
+    case 'delete-prefix': {
+      const keys = keysUnder(operation.prefix);
+      // Which of several keys were there, their number alone does not say: see counts.ts.
+      const says = known && (keys.length === 1 || operation.deleted === 0);
+      const demand = deletion(says ? operation.deleted : undefined);
+      for (const key of keys) add(key, demand);
       return;
+    }
     case 'scan':
       if (known) addReads(operation.entries ?? [], operation.limit, keysUnder(operation.prefix), add);
       return;
@@ -63,6 +64,11 @@ export function demandsOf(
     case 'txn':
       return;
   }
+}
+
+function deletion(deleted: number | undefined): Demand {
+  if (deleted === undefined) return { sets: null };
+  return deleted === 0 ? { requires: null } : { excludes: null, sets: null };
 }
 
 /** What a scan demands that was told `entries`, of all `keys` under its prefix. */

@@ -1,7 +1,9 @@
 /** A report in plain text, for a terminal or a log. */
 import type { FindingList, HistoryReport } from './check.js';
+import { withFinalReads } from './final-reads.js';
 import type { Violation } from './linearizability.js';
 import type { History } from './operation.js';
+import { printable } from './text.js';
 import { type Bar, latestOf, makeTimeline } from './timeline.js';
 import { wordKeys, wordOperation, wordTime } from './wording.js';
 
@@ -26,7 +28,7 @@ export function textReport(history: History, report: HistoryReport): string {
   lines.push(...findingLines('Acknowledged writes lost', lost));
   lines.push(...findingLines('Operations applied twice', repeated));
   lines.push(...findingLines('Revisions that do not fit', revisions));
-  return lines.map((line) => line.trimEnd()).join('\n');
+  return lines.map((line) => printable(line.trimEnd())).join('\n');
 }
 
 function verdictLine({ linearizability, verdict }: HistoryReport): string {
@@ -42,7 +44,8 @@ function verdictLine({ linearizability, verdict }: HistoryReport): string {
 }
 
 /** One violation: the sentence, the bars, the operations in full. */
-export function violationLines(history: History, violation: Violation): string[] {
+export function violationLines(told: History, violation: Violation): string[] {
+  const history = withFinalReads(told);
   const { keys, operations, explanation, minimal } = violation;
   const { shown: listed, hidden } = latestOf(violation, LISTED_MAX);
   const size =
@@ -54,7 +57,7 @@ export function violationLines(history: History, violation: Violation): string[]
     ...(operations.length <= DRAWN_MAX ? drawing(history, violation) : []),
     ...(hidden > 0 ? [`  … ${hidden} earlier ones`] : []),
     ...listed.operations.map((index) => operationLine(history, violation, index)),
-  ];
+  ].map(printable);
 }
 
 function operationLine(history: History, violation: Violation, index: number): string {
@@ -71,14 +74,15 @@ function operationLine(history: History, violation: Violation, index: number): s
 
 function drawing(history: History, violation: Violation): string[] {
   const { rows, times } = makeTimeline(history, violation);
-  const width = Math.max(...rows.map(({ client }) => client.length), 6);
+  const names = rows.map(({ client }) => printable(client));
+  const width = Math.max(...names.map((name) => name.length), 6);
   const fitting = Math.floor(DRAWING_WIDTH / times.length);
   const column = Math.min(COLUMN_WIDTHS.max, Math.max(COLUMN_WIDTHS.min, fitting));
-  const lines = rows.map(({ client, bars }) => {
+  const lines = rows.map(({ bars }, row) => {
     let line = '';
     for (const bar of bars)
       line = line.padEnd(bar.from * column) + drawBar(bar, column, times.length, violation.keys.length > 1);
-    return `  ${client.padEnd(width)}  ${line}`;
+    return `  ${names[row]?.padEnd(width)}  ${line}`;
   });
   return [...lines, ''];
 }

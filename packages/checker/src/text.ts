@@ -41,6 +41,15 @@ export function compareBytes(a: string, b: string): number {
   return Buffer.compare(bytesOf(a), bytesOf(b));
 }
 
+const ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
+
+/** One line for a terminal: control characters, which it might obey, escaped. */
+export function printable(line: string): string {
+  return line.replace(/\p{Control}/gu, (character) => {
+    return ESCAPES[character] ?? `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
+  });
+}
+
 /** For a person: quoted, at most `charactersMax` characters of it, control characters escaped; `absent` for null. */
 export function shown(value: string | null, charactersMax = 40): string {
   if (value === null) return 'absent';

@@ -71,16 +71,16 @@ export function latestOf(violation: Violation, most: number): { shown: Violation
 
 /** Operations of the same context: of its keys, under way between the first start and the last end of the piece. */
 export function contextOf(history: History, violation: Violation, most: number): readonly number[] {
-  const piece = violation.operations.map((index) => history.operations[index] as Operation);
   const culprit = history.operations[violation.culprit];
-  const first = Math.min(...piece.map(({ start }) => start));
-  const last = culprit?.end ?? Math.max(...piece.map(({ start }) => start));
+  const starts = violation.operations.map((index) => startOf(history, index));
+  const first = starts.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  const last = culprit?.end ?? starts.reduce((a, b) => Math.max(a, b), Number.NEGATIVE_INFINITY);
   const near: number[] = [];
-  const keys = new Set(violation.keys);
+  const [keys, inPiece] = [new Set(violation.keys), new Set(violation.operations)];
   history.operations.forEach((operation, index) => {
     const isOfKey = operation.op !== 'scan' && namedKeys(operation).some((key) => keys.has(key));
     const isNear = operation.start <= last && (operation.end ?? Number.POSITIVE_INFINITY) >= first;
-    if (isOfKey && isNear && !violation.operations.includes(index)) near.push(index);
+    if (isOfKey && isNear && !inPiece.has(index)) near.push(index);
   });
   // The latest are nearest to the culprit.
   return near.sort((a, b) => startOf(history, a) - startOf(history, b)).slice(-most);

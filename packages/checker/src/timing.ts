@@ -93,3 +93,14 @@ export class Timing {
 function byStart(a: Timed, b: Timed): number {
   return a.start - b.start;
 }
+
+const float = new Float64Array(1);
+const bits = new BigInt64Array(float.buffer);
+
+/** The smallest number above `value`. */
+export function nextAbove(value: number): number {
+  if (value === 0) return Number.MIN_VALUE;
+  float[0] = value;
+  bits[0] = (bits[0] ?? 0n) + (value > 0 ? 1n : -1n);
+  return float[0];
+}

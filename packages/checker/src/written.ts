@@ -1,5 +1,5 @@
 /** What operations leave under which keys, and whether they took a revision for it, as far as they were told. */
-import type { Operation, Value } from './operation.js';
+import type { CasOperation, Operation, Value } from './operation.js';
 import { branchesOf, foundNothing, type ToldAction } from './transactions.js';
 
 export interface Written {
@@ -19,7 +19,8 @@ export function writtenBy(operation: Operation): readonly Written[] {
     case 'add':
       return [{ key: operation.key, value: operation.value ?? undefined }];
     case 'cas':
-      return operation.swapped === false ? [] : [{ key: operation.key, value: operation.value }];
+      if (operation.swapped === false || keepsAbsent(operation)) return [];
+      return [{ key: operation.key, value: operation.value }];
     case 'delete':
       return operation.deleted === 0 ? [] : [{ key: operation.key, value: null }];
     case 'txn':
@@ -38,6 +39,11 @@ function writtenByAction({ action, result }: ToldAction): Written[] {
   return [];
 }
 
+/** To delete what is absent changes nothing, and takes no revision; to put a value that is there already takes one. */
+function keepsAbsent({ expected, value }: CasOperation): boolean {
+  return expected === null && value === null;
+}
+
 /** An `ok` mutation that changed something, as far as its answer says. */
 export function hasChanged(operation: Operation): boolean {
   if (operation.outcome !== 'ok') return false;
@@ -50,7 +56,7 @@ export function hasChanged(operation: Operation): boolean {
     case 'add':
       return true;
     case 'cas':
-      return operation.swapped === true;
+      return operation.swapped === true && !keepsAbsent(operation);
     case 'delete':
     case 'delete-prefix':
       return operation.deleted !== 0;

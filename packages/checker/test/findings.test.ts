@@ -6,7 +6,10 @@ import {
   checkRevisions,
   type FinalRead,
   type History,
+  htmlReport,
+  jsonReport,
   type Operation,
+  textReport,
 } from '@kvd/checker';
 import { test } from 'tap';
 
@@ -89,6 +92,67 @@ test('an acknowledged write that a replica does not have is lost', (t) => {
   t.end();
 });
 
+test('a final value that no order of the answers leaves there', (t) => {
+  const operations = sequence(put('2', { outcome: 'unknown' }), get('2'), put('3'));
+  const history = { operations, finals: [final('2', { line: 9 }), final('2', { replica: '2' })] };
+  const report = checkHistory(history);
+  t.match(report, { verdict: 'violated', operations: 3, acknowledged: 2, lost: { count: 0 } });
+  t.strictSame(report.linearizability.violations[0]?.operations, [0, 1, 2, 3]);
+  t.match(
+    report.linearizability.violations[0]?.explanation,
+    /^get "k" -> "2" \(client replica 1 in the end, line 9\)/,
+  );
+  t.match(textReport(history, report), /> client replica 1 in the end {2}get "k" -> "2"/);
+  t.match(htmlReport(history, report), /<g class="bar culprit"><title>get &#34;k&#34; -/);
+  t.match(jsonReport(history, report), {
+    violations: [{ size: 4, operations: [{}, {}, {}, { culprit: true }] }],
+  });
+  t.equal(checkHistory({ operations, finals: [final('3')] }).verdict, 'ok');
+  const lost = checkHistory({ operations: sequence(put('1'), put('2')), finals: [final('1')] });
+  t.match(
+    lost,
+    { lost: { count: 1 }, linearizability: { verdict: 'linearizable' } },
+    'what is lost is said once',
+  );
+  t.end();
+});
+
+test('a version that counts fewer writes than were acknowledged: some were lost', (t) => {
+  const puts = [put('1'), put('2'), put('3')];
+  const found = (...operations: Record<string, unknown>[]) =>
+    checkLostWrites({ operations: sequence(...operations) }).list.map(({ explanation }) => explanation);
+  t.match(found(...puts, get('3', { version: 1 })), [
+    /get "k" -> "3" .*: version 1 of "k", but 3 writes of it/,
+  ]);
+  const finals = [final('3', { version: 2 })];
+  t.strictSame(kindsOf(checkLostWrites({ operations: sequence(...puts), finals })), ['lost-write']);
+  t.strictSame(found(...puts, get('3', { version: 3 })), []);
+  t.strictSame(found(put('1'), put('2', { outcome: 'unknown' }), get('1', { version: 1 })), []);
+  t.strictSame(found(put('1'), put('2', { start: 2, end: 9 }), get('1', { version: 1 })), [], 'not over yet');
+  t.strictSame(
+    found(...puts, get('3', { version: 1 }), { op: 'delete' }),
+    found(...puts, get('3', { version: 1 })),
+  );
+  const deletions = [
+    { op: 'delete', outcome: 'unknown' },
+    { op: 'cas', expected: '1', value: null, outcome: 'unknown' },
+    { op: 'delete-prefix', prefix: '' },
+    {
+      op: 'txn',
+      compares: [],
+      success: [{ op: 'delete-prefix', prefix: 'k' }],
+      failure: [],
+      succeeded: true,
+    },
+  ];
+  for (const deletion of deletions) {
+    t.strictSame(found(put('1'), deletion, put('2'), get('2', { version: 1 })), [], deletion.op);
+  }
+  const nothing = { op: 'delete-prefix', prefix: '', deleted: 0 };
+  t.equal(found(nothing, put('1'), put('2'), get('2', { version: 1 })).length, 1);
+  t.end();
+});
+
 test('replicas that hold different things are told', (t) => {
   const operations = sequence(put('1', { start: 0, end: 9 }), put('2', { start: 1, end: 8 }));
   const finals = [final('1'), final('2', { replica: '2' }), final('1', { replica: '3' })];
@@ -135,6 +199,13 @@ test('a write that took effect twice shows', (t) => {
     found(sequence(append('a;'), append('ba;'), get('a;ba;'))),
     [],
     'the end of another piece is none',
+  );
+  t.strictSame(found(sequence(append('x'), get('x'))), [], 'one that is nothing but its end');
+  t.strictSame(found(sequence(append('x'), get('xx'))), twice);
+  t.strictSame(
+    found(sequence(append('x'), get('xx')), { initial: 'x' }),
+    [],
+    'what was there from the beginning',
   );
   const counted = sequence(
     put('1', { revision: 11 }),
@@ -186,6 +257,16 @@ test('revisions that are shared, or do not fit what was written with them', (t) 
   const found = (...operations: Record<string, unknown>[]) =>
     kindsOf(checkRevisions({ operations: sequence(...operations) }));
   t.strictSame(found(put('1', { revision: 5 }), put('2', { revision: 5 })), ['revision-shared']);
+  const swap = (value: string | null) => ({
+    op: 'cas',
+    key: 'l',
+    expected: null,
+    value,
+    swapped: true,
+    revision: 5,
+  });
+  t.strictSame(found(put('1', { revision: 5 }), swap(null)), [], 'of absent for absent takes none');
+  t.strictSame(found(put('1', { revision: 5 }), swap('1')), ['revision-shared']);
   const mismatch = ['revision-mismatch'];
   t.strictSame(
     found(put('1', { revision: 5, end: 9 }), get('2', { modRevision: 5 })),

@@ -80,6 +80,8 @@ test('a malformed line is told with its number and what is wrong', (t) => {
     ['{"op":"history","baseRevision":1}', /a "history" line is not the first/],
     ['{"op":"final","key":"k","value":null}', /"replica" is neither/],
   ];
+  const header = '{"op":"history","baseRevision":1}';
+  t.match(errorOf(`${header}\n${header}`), { line: 2, message: /a "history" line is not the first/ });
   for (const [line, what] of bad) {
     const error = errorOf(`${good}\n\n${line}`);
     t.match(error, { code: 'HISTORY_MALFORMED', line: 3 }, line);
@@ -177,6 +179,51 @@ test('maps in EDN', (t) => {
   ];
   for (const line of bad) t.match(errorOf(line, 'edn'), { code: 'HISTORY_MALFORMED', line: 1 }, line);
   t.match(errorOf('['.repeat(10_000), 'edn'), { message: /nested too deeply/ });
+  t.end();
+});
+
+test('in EDN nil and the empty string are the same, and what a key begins as', (t) => {
+  const told = (...operations: string[]) => {
+    const lines = operations.flatMap((fields) => [
+      `{:process 0, :type :invoke, ${fields}}`,
+      `{:process 0, :type :ok, ${fields}}`,
+    ]);
+    return checkHistory(parseHistory(lines.join('\n'))).verdict;
+  };
+  t.equal(told(':f :read, :value nil'), 'ok');
+  t.equal(told(':f :read, :value ""'), 'ok');
+  t.equal(told(':f :cas, :value [nil 1]', ':f :read, :value 1'), 'ok');
+  t.equal(told(':f :write, :value 1', ':f :delete', ':f :read, :value ""'), 'ok');
+  t.equal(told(':f :write, :value 1', ':f :delete', ':f :read, :value nil'), 'ok');
+  t.equal(told(':f :write, :value 1', ':f :read, :value nil'), 'violated');
+  const log = [':write nil', ':read nil'].flatMap((what) => [`0 :invoke ${what}`, `0 :ok ${what}`]);
+  t.equal(checkHistory(parseHistory(log.map((line) => `jepsen.util - ${line}`).join('\n'))).verdict, 'ok');
+  t.end();
+});
+
+test('numbers in EDN are as long as they are written, each with one text', (t) => {
+  const valueOf = (token: string) => {
+    const [operation] = parseHistory(`{:process 0 :type :invoke :f :write :value ${token}}`).operations;
+    return operation?.op === 'put' ? operation.value : undefined;
+  };
+  const texts: [string, string][] = [
+    ['9007199254740993', '9007199254740993'],
+    ['-007', '-7'],
+    ['+1', '1'],
+    ['1N', '1'],
+    ['-0', '0'],
+    ['1.50', '1.5'],
+    ['2.0', '2'],
+    ['100', '100'],
+  ];
+  for (const [token, text] of texts) t.equal(valueOf(token), text);
+  t.end();
+});
+
+test('a string in EDN may be as long as a line', (t) => {
+  const value = 'a\\"'.repeat(6_000_000);
+  const [operation] = parseHistory(`{:process 0 :type :invoke :f :write :value "${value}"}`).operations;
+  t.equal(operation?.op === 'put' && operation.value.length, 12_000_000);
   t.end();
 });
 

@@ -185,6 +185,59 @@ for (const [name, operations, piece, explanation] of anomalies) {
   });
 }
 
+test('refused: a scan that is not what was asked for, whatever is there', (t) => {
+  const puts = ['a1', 'a2', 'a3', 'b1'].map((key) => op('a', [0, 1], { op: 'put', key, value: '1' }));
+  const scanned = (limit: number, ...keys: string[]) => {
+    const entries = keys.map((key) => ({ key, value: '1' }));
+    const asked = { op: 'scan', prefix: 'a', limit } as const;
+    const action = { op: 'txn', compares: [], success: [asked], failure: [], succeeded: true } as const;
+    const single = judge([...puts, op('b', [2, 3], { ...asked, entries })]);
+    const inside = judge([...puts, op('b', [2, 3], { ...action, results: [{ entries }] })]);
+    t.equal(single.verdict, inside.verdict, 'the same in a transaction');
+    t.equal(single.keys, 4);
+    return single.violations[0]?.explanation ?? single.verdict;
+  };
+  t.equal(scanned(2, 'a1', 'a2'), 'linearizable');
+  t.equal(scanned(0, 'a1', 'a2', 'a3'), 'linearizable');
+  t.match(
+    scanned(2, 'a3', 'a1'),
+    /^scan "a"\* .*\(client b, operation 4\) found "a1" after "a3", out of order$/,
+  );
+  t.match(scanned(0, 'a1', 'a1', 'a2', 'a3'), /found "a1" twice$/);
+  t.match(scanned(0, 'a1', 'a2', 'a3', 'b1'), /found "b1", which has another prefix$/);
+  t.match(scanned(1, 'a1', 'a2'), /found 2 entries, more than its limit of 1$/);
+  t.match(scanned(1, 'a1', 'a1', 'b1'), /found "a1" twice$/);
+  t.end();
+});
+
+test('refused: a deletion of a prefix that was told a number of keys that were not there', (t) => {
+  const write = (key: string, times: [number, number], more = {}) =>
+    op('a', times, { op: 'put', key, value: '1', ...more });
+  const clear = (deleted: number) => op('b', [4, 5], { op: 'delete-prefix', prefix: 'k', deleted });
+  const counts = (...operations: Operation[]) =>
+    [0, 1, 2, 3, 7].filter((deleted) => judge([...operations, clear(deleted)]).verdict === 'linearizable');
+  const drop = (key: string, more = {}) => op('a', [2, 3], { op: 'delete', key, ...more });
+  t.strictSame(counts(), [0]);
+  t.strictSame(counts(write('k', [0, 1])), [1]);
+  t.strictSame(counts(write('k1', [0, 1]), write('k2', [0, 1]), write('l', [0, 1])), [2]);
+  t.strictSame(counts(write('k1', [0, 1]), write('k2', [0, 1]), drop('k1')), [1]);
+  t.strictSame(counts(write('k1', [0, 1]), write('k2', [6, 7])), [1], 'not yet there');
+  t.strictSame(counts(write('k1', [0, 1]), write('k2', [0, 9])), [1, 2], 'under way');
+  t.strictSame(counts(write('k1', [0, 1]), write('k2', [0, 1]), drop('k1', { outcome: 'unknown' })), [1, 2]);
+  t.strictSame(counts(write('k1', [0, 1]), write('k2', [0, 1]), clear(2)), [0, 1, 2], 'two at the same time');
+  const [violation] = judge([write('k1', [0, 1]), write('k2', [0, 1]), clear(1)]).violations;
+  t.match(
+    violation?.explanation,
+    /^delete-prefix "k"\* .* deleted 1, where at least 2 of 2 keys can have been there$/,
+  );
+  t.match(
+    judge([clear(7)]).violations[0]?.explanation,
+    /deleted 7, where nobody ever named more than 0 keys$/,
+  );
+  t.equal(judge([write('k', [0, 1]), del('b', [2, 3], 2)]).verdict, 'violated', 'a delete is of one key');
+  t.end();
+});
+
 test('accepted: what looks like an anomaly and is none', (t) => {
   const accepted: [string, Operation[]][] = [
     ['a read of the old value while the write is under way', [put('a', [0, 9], '1'), get('b', [1, 2], null)]],

@@ -2,7 +2,13 @@
  * The search against two judges of its own kind: a store that really is linearizable, whose histories must be accepted, and
  * trying every order, which must agree on small histories that were spoiled at random. Seeds are printed with a failure.
  */
-import { checkLinearizability, type History, type Operation, type Violation } from '@kvd/checker';
+import {
+  checkHistory,
+  checkLinearizability,
+  type History,
+  type Operation,
+  type Violation,
+} from '@kvd/checker';
 import { test } from 'tap';
 import { bruteForce, type Kind, linearizableHistory, Random, type Shape, spoil } from './support/random.js';
 
@@ -80,6 +86,25 @@ test('spoiled histories get the verdict of trying every order, and so does the p
     verdicts.linearizable > 500 && verdicts.violated > 500,
     `both verdicts occur: ${JSON.stringify(verdicts)}`,
   );
+  t.end();
+});
+
+test('what a replica holds in the end gets the verdict of trying every order with a read behind all', (t) => {
+  const verdicts = { ok: 0, violated: 0, undecided: 0 };
+  for (let seed = baseSeed; seed < baseSeed + 2_000; seed++) {
+    const random = new Random(seed);
+    const { operations } = linearizableHistory(random, shapeOf(random, 3 + random.below(6), 1));
+    const value = random.pick([null, 'v0', 'v1', `v${random.below(8)}`]);
+    const latest = operations.reduce((time, { start, end }) => Math.max(time, end ?? start), 0);
+    const times = { start: latest + 1, end: latest + 2 };
+    const read: Operation = { client: 'end', op: 'get', key: 'k0', value, outcome: 'ok', ...times };
+    const { verdict } = checkHistory({ operations, finals: [{ replica: '1', key: 'k0', value }] });
+    const expected = bruteForce({ operations: [...operations, read] }) ? 'ok' : 'violated';
+    verdicts[verdict]++;
+    if (verdict !== expected)
+      t.fail(`seed ${seed}: ${verdict}, trying every order: ${expected}`, { operations });
+  }
+  t.ok(verdicts.ok > 200 && verdicts.violated > 200, JSON.stringify(verdicts));
   t.end();
 });
 

@@ -53,6 +53,20 @@ test('the text of a violation', (t) => {
   t.end();
 });
 
+test('nothing in a history reaches the terminal as a control character', (t) => {
+  const nasty = 'c\u001b[31m\u009b\n';
+  const operations: Operation[] = [
+    { client: nasty, op: 'put', key: nasty, value: nasty, start: 0, end: 1, outcome: 'ok' },
+    { client: nasty, op: 'get', key: nasty, value: null, start: 2, end: 3, outcome: 'ok' },
+  ];
+  const told = { operations, finals: [{ replica: nasty, key: 'other', value: nasty }] };
+  const text = textReport(told, checkHistory(told));
+  t.notMatch(text, /[^\P{Control}\n]/u);
+  t.match(text, /> client c\\x1b\[31m\\x9b\\n {2}get/);
+  t.match(text, /replica c\\x1b\[31m\\x9b\\n holds/);
+  t.end();
+});
+
 test('the JSON of a violation', (t) => {
   const told = history('k', '1');
   t.match(jsonReport(told, checkHistory(told)), {

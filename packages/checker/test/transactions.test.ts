@@ -214,6 +214,16 @@ test('revisions of transactions are judged as those of single operations', (t) =
   t.end();
 });
 
+test('more transactions at the same time than a call has arguments', (t) => {
+  const operations = Array.from({ length: 150_000 }, (_, i): Operation => {
+    const success = [{ op: 'put', key: 'k', value: String(i) }] as const;
+    const common = { client: String(i), start: i, end: 1e9 + i, outcome: 'ok', revision: i + 1 } as const;
+    return { ...common, op: 'txn', compares: [], success, failure: [], succeeded: true };
+  });
+  t.equal(checkLinearizability({ operations }, { stepLimit: 1 }).verdict, 'undecided');
+  t.end();
+});
+
 test('transactions as JSON lines: what is written is read back, and what is wrong is told', (t) => {
   const { operations } = transactionalHistory(new Random(5), {
     ...shapeOf(new Random(5), 300, true),

@@ -8,7 +8,7 @@ import { test } from 'tap';
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 const data = path.join(root, 'packages/checker/test/data');
 
-function check(args: readonly string[], input?: string) {
+function check(args: readonly string[], input?: string | Buffer) {
   const { status, stdout, stderr } = spawnSync(path.join(root, 'bin/kvctl'), ['check', ...args], {
     encoding: 'utf8',
     ...(input === undefined ? {} : { input }),
@@ -56,6 +56,20 @@ test('a write that the final reads miss: exit 1 though it is linearizable', (t) 
   t.end();
 });
 
+test('a final value that no order leaves there: exit 1, and the read of it is shown', (t) => {
+  const more = [
+    '{"client":"a","op":"put","key":"k","value":"2","start":4,"outcome":"unknown"}',
+    '{"client":"b","op":"get","key":"k","value":"2","start":5,"end":6,"outcome":"ok"}',
+    '{"client":"a","op":"put","key":"k","value":"3","start":7,"end":8,"outcome":"ok"}',
+    '{"op":"final","replica":"3","key":"k","value":"2"}',
+  ].join('\n');
+  t.match(check(['-'], PUT + more), {
+    status: 1,
+    stdout: /NOT LINEARIZABLE: 1 key\n[^]*> client replica 3 in the end {2}get "k" -> "2"/,
+  });
+  t.end();
+});
+
 test('no time to decide: exit 5', (t) => {
   const { status, stdout } = check([path.join(data, 'kv_c10-ok.edn'), '--time-limit', '0.000001']);
   t.equal(status, 5);
@@ -68,6 +82,12 @@ test('a malformed file: exit 4 with the line; bad usage: exit 2', (t) => {
     status: 4,
     stdout: '',
     stderr: /HISTORY_MALFORMED: stdin: line 3: not JSON/,
+  });
+  const raw = Buffer.from(PUT.replace('"k"', '"k?"'));
+  raw[raw.indexOf('?')] = 0xff;
+  t.match(check(['-'], Buffer.concat([Buffer.from(PUT), raw])), {
+    status: 4,
+    stderr: /HISTORY_MALFORMED: stdin: line 2: not UTF-8/,
   });
   t.match(check(['-', '--format', 'edn'], PUT), { status: 4, stderr: /line 1/ });
   t.match(check(['-'], ''), { status: 4, stderr: /no operation/ });

@@ -21,8 +21,8 @@ export function exactDemands({ guard, moves }: Way): readonly ExactDemand[] {
   const written = new Set<number>();
   for (const move of moves) {
     if (move.type === 'count') {
-      const found = move.keys.filter((key) => move.present === 0 && !written.has(key));
-      demands.push(...found.map((key) => ({ key, value: null })));
+      if (move.present > 0) continue;
+      for (const key of move.keys) if (!written.has(key)) demands.push({ key, value: null });
       continue;
     }
     if (!written.has(move.key)) {

@@ -238,7 +238,10 @@ class GroupSearch {
   /** Without those that were told a higher revision than another of them. */
   private lowestRevision(steps: readonly number[]): number[] {
     const revisionOf = (step: number) => this.steps[step]?.revision;
-    const lowest = Math.min(...steps.map((step) => revisionOf(step) ?? Number.POSITIVE_INFINITY));
+    const lowest = steps.reduce(
+      (least, step) => Math.min(least, revisionOf(step) ?? Number.POSITIVE_INFINITY),
+      Number.POSITIVE_INFINITY,
+    );
     return steps.filter((step) => (revisionOf(step) ?? lowest) === lowest);
   }
 

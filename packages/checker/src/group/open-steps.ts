@@ -64,9 +64,12 @@ export class OpenSteps {
 
   /** All that can be taken now. */
   applicable(): OpenWay[] {
-    const found = [...this.undemanding];
-    for (const [key, byValue] of this.demanding) found.push(...(byValue.get(this.moves.valueOf(key)) ?? []));
-    return found.flatMap((each) => this.ready(each)).filter(({ way }) => this.moves.allows(way));
+    const demanding = [...this.demanding].flatMap(([key, byValue]) => {
+      return byValue.get(this.moves.valueOf(key)) ?? [];
+    });
+    return [...this.undemanding, ...demanding]
+      .flatMap((each) => this.ready(each))
+      .filter(({ way }) => this.moves.allows(way));
   }
 
   /** Those that can be taken now and lead to what `blocked` transitions demand, over others or at once. */
@@ -81,7 +84,7 @@ export class OpenSteps {
         const [open] = this.ready(each);
         if (open === undefined) continue;
         if (this.moves.allows(open.way)) helping.push(open);
-        else wanted.push(...this.missing(each.demands, each.way));
+        else for (const missing of this.missing(each.demands, each.way)) wanted.push(missing);
       }
     }
     return helping;

@@ -10,6 +10,7 @@ import {
   jsonReport,
   textReport,
 } from '@kvd/checker';
+import { isUtf8 } from 'node:buffer';
 import { writeFile } from 'node:fs/promises';
 import type { Context } from '../context.js';
 import { CliError, EXIT, type ExitCode, reasonOf, usage } from '../errors.js';
@@ -52,6 +53,8 @@ async function judge({
   try {
     const parser = new HistoryParser(format);
     for await (const { line, bytes } of readLines(await openInput(file), LINE_BYTES_MAX)) {
+      // Decoded all the same, what is no UTF-8 would all look alike.
+      if (!isUtf8(bytes)) throw new HistoryError('HISTORY_MALFORMED', 'not UTF-8', line);
       parser.add(bytes.toString('utf8'), line);
     }
     const history = parser.finish();
