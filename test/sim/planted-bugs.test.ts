@@ -49,6 +49,12 @@ const NEEDED: readonly (readonly [string, string])[] = [
   ['a witness that skips to where somebody took a snapshot', 'witness-skips-installed'],
   ['a snapshot of what its log has not on disk', 'snapshot-ahead-of-log'],
   ['a leader that does not ask the voters of a new configuration', 'unasked-voters'],
+  ['nobody minds that a directory was rolled back', 'marker-blind'],
+  ['who is no voter probes', 'stranger-probes'],
+  ['a promise counts when its first page is in', 'first-page-is-all'],
+  ['the hashes of states are never compared', 'digest-never-speaks'],
+  ['configurations left out of snapshots', 'snapshot-forgets-members'],
+  ['configurations lost with a cut', 'cut-forgets-members'],
 ];
 
 t.test('none is left out that has to be there', async (t) => {

@@ -39,6 +39,17 @@ const REACHED: Readonly<Record<string, RegExp>> = {
   'a late duplicate is fenced off': /KVD_FENCED/,
 };
 
+test('promises come in pages', async (t) => {
+  let paged = 0;
+  for (let seed = 1; seed <= 100 && paged === 0; seed++) {
+    const plan = planOf(seed, null, null);
+    if (plan.promiseEntries > 8) continue;
+    const { trace } = await simulate(plan, { trace: true });
+    paged += trace.filter((line) => / receives from .*promise .*more after slot/.test(line)).length;
+  }
+  t.ok(paged > 0, `${paged} promises had more than one page`);
+});
+
 /** What the operator and the cluster have to come across between them, by a line of the trace. */
 const CHANGED: Readonly<Record<string, RegExp>> = {
   'somebody joins': /members-change .*as a learner/,

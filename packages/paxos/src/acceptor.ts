@@ -24,6 +24,7 @@ export class Acceptor {
     recovered: RecoveredLog,
     private readonly history: ConfigurationHistory,
     private readonly out: Outbox,
+    private readonly pageEntries = PROMISE_PAGE_ENTRIES,
   ) {
     this.promised = recovered.promised;
     this.chosenThrough = recovered.chosenThrough;
@@ -131,7 +132,7 @@ export class Acceptor {
     for (const slot of slots) {
       const entry = this.accepted.get(slot) as LogEntry;
       bytes += entry.value.type === 'batch' ? entry.value.bytes.length : 256;
-      if (page.length > 0 && (bytes > PROMISE_PAGE_BYTES || page.length >= PROMISE_PAGE_ENTRIES)) break;
+      if (page.length > 0 && (bytes > PROMISE_PAGE_BYTES || page.length >= this.pageEntries)) break;
       page.push(entry);
     }
     return {

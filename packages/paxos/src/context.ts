@@ -35,6 +35,8 @@ export interface NodeOptions {
   /** False while the state cannot be had without a peer: who led then could answer nothing until it has come. */
   readonly mayServe?: () => boolean;
   readonly timing: Timing;
+  /** Entries in one page of a promise; absent: 1,024. */
+  readonly promiseEntries?: number;
   /** Slots that new values may be in flight in at once; never more than alpha. */
   readonly inFlightSlots: number;
   /** From 0 inclusive to 1. */

@@ -119,7 +119,7 @@ export class PaxosNode {
       digest: { slot: 0, hash: '' },
       foundedElsewhere: false,
     };
-    this.context.acceptor = new Acceptor(recovered, this.history, this.out);
+    this.context.acceptor = this.buildAcceptor(recovered);
     this.context.learner = this.buildLearner(recovered);
     this.proposer = new Proposer(this.context);
   }
@@ -284,7 +284,7 @@ export class PaxosNode {
   restoreRole(role: Role, recovered: RecoveredLog): void {
     const { context } = this;
     if (role === 'acceptor') {
-      context.acceptor = new Acceptor(recovered, this.history, this.out);
+      context.acceptor = this.buildAcceptor(recovered);
       context.acceptor.onChosenThrough(this.chosenThrough);
     } else if (role === 'learner') {
       context.learner = this.buildLearner(recovered);
@@ -293,6 +293,10 @@ export class PaxosNode {
     } else {
       this.proposer = new Proposer(context);
     }
+  }
+
+  private buildAcceptor(recovered: RecoveredLog): Acceptor {
+    return new Acceptor(recovered, this.history, this.out, this.options.promiseEntries);
   }
 
   private buildLearner(recovered: RecoveredLog): Learner {

@@ -59,6 +59,10 @@ export interface ReplicaOptions {
   readonly batchCommands: number;
   /** Slots kept behind the applied ones before the log is cut. */
   readonly snapshotSlots: number;
+  /** Entries in one page of a promise; absent: 1,024. */
+  readonly promiseEntries?: number;
+  /** States are compared at every slot that is a multiple of this, by all replicas alike; absent: DIGEST_SLOTS. */
+  readonly digestSlots?: number;
 }
 
 export interface ReplicaPorts {

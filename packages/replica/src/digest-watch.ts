@@ -19,8 +19,10 @@ export class DigestWatch {
   private kept: Digest[] = [];
   private readonly peers = new Map<ReplicaId, Digest>();
 
+  constructor(private readonly everySlots = DIGEST_SLOTS) {}
+
   onApplied(slot: Slot, stateHash: () => string): void {
-    if (slot % DIGEST_SLOTS !== 0) return;
+    if (slot % this.everySlots !== 0) return;
     this.own = { slot, hash: stateHash() };
     this.kept.push(this.own);
     if (this.kept.length > KEPT) this.kept.shift();

@@ -125,6 +125,7 @@ export class Replica implements ReplicaApi, TransportHandler {
           heartbeatTicks: this.ticks(options.heartbeatMs),
         },
         inFlightSlots: options.inFlightSlots,
+        ...(options.promiseEntries !== undefined && { promiseEntries: options.promiseEntries }),
         random,
       },
       recovered,

@@ -47,7 +47,7 @@ export class StateKeeper {
   /** Why the state serves nothing; empty when it is well. */
   trouble = '';
   private readonly applier: Applier;
-  private readonly digests = new DigestWatch();
+  private readonly digests: DigestWatch;
   private readonly window: LogWindow;
   private readonly sender: SnapshotSender;
   private readonly receiver: SnapshotReceiver;
@@ -79,6 +79,7 @@ export class StateKeeper {
     private readonly handler: StateKeeperHandler,
   ) {
     const { state, log } = ports;
+    this.digests = new DigestWatch(options.digestSlots);
     this.window = new LogWindow(options.snapshotSlots, LOG_BYTES_KEPT);
     const send = (to: ReplicaId, message: PeerMessage): void => handler.send(to, message);
     this.applier = new Applier(state, log, driver, options.tickMs, {

@@ -11,7 +11,7 @@ export function describeMessage(message: PeerMessage): string {
     case 'prepare':
       return `prepare ${ballot(message.ballot)} from slot ${message.fromSlot}`;
     case 'promise':
-      return `promise ${ballot(message.ballot)} from slot ${message.fromSlot}, knows through ${message.chosenThrough}, accepted [${message.accepted.map(entry).join(', ')}]`;
+      return `promise ${ballot(message.ballot)} from slot ${message.fromSlot}, knows through ${message.chosenThrough}, accepted [${message.accepted.map(entry).join(', ')}]${message.throughSlot === null ? '' : `, more after slot ${message.throughSlot}`}`;
     case 'accept':
       return `accept ${ballot(message.ballot)} slot ${message.slot} ${value(message.value)}, chosen through ${message.chosenThrough}`;
     case 'accepted':

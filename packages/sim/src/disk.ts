@@ -1,6 +1,7 @@
 /**
  * A virtual disk: the memory twin of a data directory, and how long its reads and writes take. Owns what was asked of
- * it and is not done yet, which is what a crash loses. Writes are done in the order they were asked for.
+ * it and is not done yet, which is what a crash loses. Writes are done in the order they were asked for; those of log and
+ * state each in their own, where they are in files of their own.
  */
 import { MemoryDisk, type Schedule, StoreError } from '@kvd/store';
 import type { VirtualClock } from './clock.js';
@@ -20,8 +21,15 @@ export interface DiskTimes {
   readonly readMs: number;
 }
 
+/** Writes that are done in order. */
+interface Queue {
+  /** When the last one will be done. */
+  lastMs: number;
+}
+
 interface Write {
   readonly task: () => void;
+  readonly queue: Queue;
   /** Set once it is done or was lost. */
   over: boolean;
 }
@@ -32,7 +40,7 @@ export class VirtualDisk {
   private stuck = false;
   private held: (() => void)[] = [];
   private writes: Write[] = [];
-  private lastWriteMs = 0;
+  private readonly queues: readonly [Queue, Queue] = [{ lastMs: 0 }, { lastMs: 0 }];
   private writesDone = 0;
   /** Completions of a process that died are void. */
   private life = 0;
@@ -53,6 +61,15 @@ export class VirtualDisk {
   /** For the process that starts now. */
   newSchedule(onWrite: () => void): Schedule {
     this.life += 1;
+    return this.schedule(this.queues[0], onWrite);
+  }
+
+  /** For the state of that process, where its writes and those of the log overtake each other. */
+  stateSchedule(onWrite: () => void): Schedule {
+    return this.schedule(this.queues[1], onWrite);
+  }
+
+  private schedule(queue: Queue, onWrite: () => void): Schedule {
     const { life } = this;
     return (task, kind) => {
       if (life !== this.life) return;
@@ -60,19 +77,25 @@ export class VirtualDisk {
         this.later(life, this.clock.nowMs + this.duration(this.times.readMs), task);
         return;
       }
-      const write = { task, over: false };
+      const write = { task, queue, over: false };
       this.writes.push(write);
-      this.lastWriteMs = Math.max(this.lastWriteMs, this.clock.nowMs + this.duration(this.times.syncMs));
-      this.later(life, this.lastWriteMs, () => this.finish(write));
+      queue.lastMs = Math.max(queue.lastMs, this.clock.nowMs + this.duration(this.times.syncMs));
+      this.later(life, queue.lastMs, () => this.finish(write));
       onWrite();
     };
   }
 
   /** The process dies. `reached`: so many of the writes under way are on the disk all the same, nobody heard of it. */
   crash(writes: WritesAtCrash, sideLags: boolean): number {
-    const under = this.writes.length;
-    const reached = writes === 'lost' ? 0 : writes === 'all' ? under : this.random.integer(0, under);
-    for (const write of this.writes.slice(0, reached)) this.finish(write);
+    let reached = 0;
+    for (const queue of this.queues) {
+      const own = this.writes.filter((write) => write.queue === queue);
+      if (own.length === 0 && queue !== this.queues[0]) continue;
+      const through =
+        writes === 'lost' ? 0 : writes === 'all' ? own.length : this.random.integer(0, own.length);
+      for (const write of own.slice(0, through)) this.finish(write);
+      reached += through;
+    }
     this.life += 1;
     this.writes = [];
     this.held = [];
@@ -117,7 +140,7 @@ export class VirtualDisk {
       atMs += this.duration(this.times.syncMs);
       this.later(this.life, atMs, () => this.finish(write));
     }
-    this.lastWriteMs = Math.min(this.lastWriteMs, atMs);
+    for (const queue of this.queues) queue.lastMs = Math.min(queue.lastMs, atMs);
   }
 
   wipe(): void {
@@ -185,7 +208,7 @@ export class VirtualDisk {
   private finish(write: Write): void {
     if (write.over) return;
     write.over = true;
-    if (this.writes[0] === write) this.writes.shift();
+    this.writes = this.writes.filter((other) => other !== write);
     write.task();
     this.writesDone += 1;
     if (this.writesDone % SIDE_EVERY === 0) this.rememberSide();

@@ -98,6 +98,10 @@ export class FaultInjector {
       case 'roll-back':
         this.rollBack(this.find(fault.replica), fault.ageMs, fault.downMs);
         return;
+      case 'diverge':
+        // Two that differ alike are a majority of three.
+        if (world.states.unrepaired.length === 0) this.find(fault.replica).diverge();
+        return;
       case 'swap-disks':
         this.swapDisks(this.find(fault.replica), this.find(fault.other), fault.forMs);
         return;
@@ -174,7 +178,10 @@ export class FaultInjector {
       host.loseDisk(true);
       host.crash('all', false);
       host.disk.memory = copy;
-      if (host.identity !== null) world.votes.forget(host.identity);
+      if (host.identity !== null) {
+        world.votes.forget(host.identity);
+        world.rollbacks.onPutBack(host.identity);
+      }
       this.keepDown(host, downMs);
     });
   }

@@ -5,7 +5,7 @@ import type { Random } from './random.js';
 /** What belongs to scenarios only is not drawn, and what concerns the members is drawn elsewhere (generate-members.ts). */
 export type DrawnKind = Exclude<
   FaultKind,
-  'roll-back' | 'swap-disks' | 'members' | 'join' | 'return' | 'twin'
+  'roll-back' | 'diverge' | 'swap-disks' | 'members' | 'join' | 'return' | 'twin'
 >;
 
 /** How often each kind is drawn, where it is drawn at all. */

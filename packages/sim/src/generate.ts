@@ -27,7 +27,7 @@ export const SLOWNESS = [60, 240] as const;
 
 export function randomPlan({ seed, replicas }: PlanRequest): Plan {
   const random = new Random(seed, 'plan');
-  const drawn = drawShape(random, replicas ?? random.pick(SIZES));
+  const drawn = drawShape(random, replicas ?? random.pick(SIZES), new Random(seed, 'limits'));
   const members = drawMembers(new Random(seed, 'members'), drawn, drawFaults(random.fork('faults'), drawn));
   const { shape, faults } = members;
   const operations = [
@@ -38,7 +38,8 @@ export function randomPlan({ seed, replicas }: PlanRequest): Plan {
   return seed % SLOW_MOTION === SLOW_MOTION - 1 ? inSlowMotion(plan, random.pick(SLOWNESS)) : plan;
 }
 
-export function drawShape(random: Random, replicas: number): Shape {
+/** `limits`: dice of what was added later, so that all else stays as it was drawn. */
+export function drawShape(random: Random, replicas: number, limits: Random): Shape {
   const tickMs = random.pick([20, 30, 50, 50]);
   const heartbeatMs = tickMs * random.integer(3, 5);
   const electionTimeoutMs = heartbeatMs * random.integer(3, 6);
@@ -66,6 +67,19 @@ export function drawShape(random: Random, replicas: number): Shape {
     graceMs: 4000 + 5 * electionTimeoutMs,
     endMs: CALM_MS + 14_000 + 20 * electionTimeoutMs,
     clients: Array.from({ length: random.integer(2, 4) }, () => drawClient(random, electionTimeoutMs)),
+    ...drawLimits(limits),
+  };
+}
+
+/** What is rare with the product's own limits, for runs are short and values small; and what is no promise of the world. */
+function drawLimits(
+  random: Random,
+): Pick<Shape, 'promiseEntries' | 'digestSlots' | 'lateFrames' | 'twoQueues'> {
+  return {
+    promiseEntries: random.pick([1024, 1024, 1024, 1, 2, 3, 8]),
+    digestSlots: random.pick([1024, 64, 16, 4, 1]),
+    lateFrames: random.chance(0.25),
+    twoQueues: random.chance(0.25),
   };
 }
 

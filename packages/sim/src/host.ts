@@ -29,6 +29,12 @@ import type { World } from './world.js';
 const RESTART_MS = 400;
 /** Values here are of some five characters. */
 const APART_BYTES = 4;
+
+/** Of a state: where it writes, and what is changed behind its back. */
+interface StateInside {
+  readonly model: { readonly runningHash: { mix(value: number): void } };
+}
+
 export type Phase = 'down' | 'opening' | 'up';
 
 export class Host implements Station {
@@ -37,6 +43,8 @@ export class Host implements Station {
   identity: Identity | null = null;
   replica: Replica | null = null;
   state: StateMachine | null = null;
+  /** Beneath whatever was put in its place. */
+  private kept: KvState | null = null;
   /** Counts the processes that ran here. */
   life = 0;
   /** There is something to be started here: a founder, or who is to join. */
@@ -59,6 +67,7 @@ export class Host implements Station {
   /** It joins a cluster that others founded. */
   private joins: boolean;
   private readonly loss = new DiskLoss();
+  private readonly onWrite = (): void => this.burn('write');
 
   constructor(
     readonly id: ReplicaId,
@@ -140,7 +149,8 @@ export class Host implements Station {
     world.journal.say(id, () => 'starts');
     this.asyncWork += 1;
     world.settle();
-    const schedule = this.disk.newSchedule(() => this.burn('write'));
+    const schedule = this.disk.newSchedule(this.onWrite);
+    const ofState = world.plan.twoQueues ? this.disk.stateSchedule(this.onWrite) : schedule;
     const request = {
       replicaId: id,
       founding: this.joins ? '' : world.foundingList,
@@ -152,7 +162,7 @@ export class Host implements Station {
         apartBytes: life % 2 === 0 ? APART_BYTES : DEFAULT_STATE_OPTIONS.apartBytes,
       },
     };
-    openMemoryDirectory(this.disk.memory, request, schedule).then(
+    openMemoryDirectory(this.disk.memory, request, schedule, ofState).then(
       (opened) => {
         if (life !== this.life) return;
         this.asyncWork -= 1;
@@ -209,6 +219,14 @@ export class Host implements Station {
     this.fuse = null;
   }
 
+  /** Its state is another one from now on, in memory and, as soon as that is flushed, on its disk; only its hash can tell. */
+  diverge(): void {
+    const { kept, identity, world } = this;
+    if (kept === null || identity === null) return;
+    world.states.onDiverged(identity);
+    insideOf(kept).model.runningHash.mix(1);
+  }
+
   // What reaches the process
 
   deliver(run: () => void): void {
@@ -219,6 +237,7 @@ export class Host implements Station {
     const { replica, world } = this;
     if (replica === null) return;
     world.tell(this.id, `receives from ${from.replicaId}:`, bytes);
+    world.rollbacks.onFrame(this, from, bytes);
     replica.onPeerFrame(from, bytes);
   }
 
@@ -271,12 +290,19 @@ export class Host implements Station {
     this.phase = 'up';
     if (opened.isNew) this.disk.formatted();
     for (const what of opened.setAside) world.journal.say(id, () => `set aside: ${what}`);
-    world.votes.onOpened(opened.log.recovered);
+    const { recovered } = opened.log;
+    world.votes.onOpened(recovered);
+    world.rollbacks.onOpened(
+      opened.identity,
+      recovered.marker,
+      world.machines.filter((host) => host.isUp),
+    );
     const owner = this.owner();
     const { parts } = world;
-    const replaced = opened.state instanceof KvState ? parts.state?.(opened.state, owner) : undefined;
-    const state = replaced ?? opened.state;
-    this.state = watchState(state, opened.identity, opened.state instanceof KvState, world);
+    const kept = opened.state instanceof KvState ? opened.state : null;
+    const state = kept === null ? opened.state : (parts.state?.(kept, owner) ?? kept);
+    this.kept = kept;
+    this.state = watchState(state, opened.identity, kept !== null, world);
     const guard = this.guard(opened);
     const { address, joins, isWitness } = this;
     const { mayFound } = opened;
@@ -419,6 +445,7 @@ export class Host implements Station {
     this.life += 1;
     this.replica = null;
     this.state = null;
+    this.kept = null;
     this.fuse = null;
     this.inbox.clear();
     this.asyncWork = 0;
@@ -426,6 +453,10 @@ export class Host implements Station {
     // Its supervisor; start() does nothing while a fault holds it down.
     this.world.clock.after(RESTART_MS, () => this.start());
   }
+}
+
+function insideOf(state: KvState): StateInside {
+  return state as unknown as StateInside;
 }
 
 export function addressOf(id: ReplicaId): string {

@@ -16,6 +16,9 @@ import type { Random } from './random.js';
 const SILENCE_MS = 1500;
 const CONNECT_MS = 20;
 const RESET_MS = 3;
+/** Where frames may outlast their connection, so many of them take up to so much longer. */
+const LATE = 0.02;
+const LATE_MS = 1500;
 /** Bytes under way on one connection; above, sending is refused. */
 const QUEUE_BYTES_MAX = 4 * 1024 * 1024;
 
@@ -25,6 +28,8 @@ export interface Station {
   readonly number: number;
   readonly id: ReplicaId;
   readonly identity: Identity | null;
+  /** Which of its processes runs. */
+  readonly life: number;
   readonly address: string;
   /** Does its process want to be connected with the other, at its address? What it does not dial it cannot send to. */
   dials(other: Station): boolean;
@@ -74,6 +79,8 @@ export class Network {
     private readonly journal: Journal,
     /** Frames sent in one turn leave together. */
     private readonly coalesce: boolean,
+    /** What is under way arrives although its connection has ended, as long as the process that it is for is there. */
+    private readonly outlasts: boolean,
   ) {
     this.weather = weather;
     for (const station of stations) this.add(station);
@@ -198,17 +205,20 @@ export class Network {
       return;
     }
     const { epoch } = link;
+    const { life } = to.station;
+    const isVoid = (): boolean => link.epoch !== epoch && !(this.outlasts && to.station.life === life);
     for (let copy = 0; copy < copies; copy++) {
       let atMs = this.clock.nowMs + weather.delayMs + random.exponential(weather.jitterMs);
       if (random.chance(weather.reordering)) atMs += random.between(0, 10 * (weather.jitterMs + 1));
       else atMs = Math.max(atMs, to.lastArrivalMs);
       if (copy === 0) to.lastArrivalMs = Math.max(to.lastArrivalMs, atMs);
+      if (this.outlasts && random.chance(LATE)) atMs += random.between(0, LATE_MS);
       this.clock.at(atMs, () => {
-        if (link.epoch !== epoch) return;
-        if (copy === 0) from.bytesUnderWay -= bytes.length;
+        if (isVoid()) return;
+        if (copy === 0 && link.epoch === epoch) from.bytesUnderWay -= bytes.length;
         if (this.isBlocked(from.station.number, to.station.number)) return;
         to.station.deliver(() => {
-          if (link.epoch !== epoch) return;
+          if (isVoid()) return;
           this.journal.markBytes(MARK.deliver, to.station.number * 16 + from.station.number, bytes);
           to.station.onFrame(identity as Identity, bytes);
         });

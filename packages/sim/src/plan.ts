@@ -85,6 +85,8 @@ export type FaultAction =
       readonly ageMs: number;
       readonly downMs: number;
     }
+  /** Its state is no longer what others made of the same slots. Only in a scenario. */
+  | { readonly kind: 'diverge'; readonly replica: Target }
   /** Two machines start with each other's directories, until that is put right. */
   | { readonly kind: 'swap-disks'; readonly replica: number; readonly other: number; readonly forMs: number }
   | { readonly kind: 'wipe'; readonly replica: Target; readonly downMs: number }
@@ -193,6 +195,14 @@ export interface Plan {
   readonly inFlightSlots: number;
   readonly batchCommands: number;
   readonly snapshotSlots: number;
+  /** Entries in one page of a promise. */
+  readonly promiseEntries: number;
+  /** States are compared at every so-manieth slot. */
+  readonly digestSlots: number;
+  /** Frames arrive although the connection that they were sent on has ended. */
+  readonly lateFrames: boolean;
+  /** Writes of the log and writes of the state overtake each other. */
+  readonly twoQueues: boolean;
   /** Of each replica: how fast its ticks come, 1 is right. */
   readonly drift: readonly number[];
   readonly weather: Weather;

@@ -33,5 +33,7 @@ export function replicaOptions(
     batchBytes: 64 * 1024,
     batchCommands: plan.batchCommands,
     snapshotSlots: plan.snapshotSlots,
+    promiseEntries: plan.promiseEntries,
+    digestSlots: plan.digestSlots,
   };
 }

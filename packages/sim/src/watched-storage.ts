@@ -50,7 +50,9 @@ export function watchState(
       if (isKept) world.guard(() => states.onApplied(identity, slot, value, results, after));
     },
     loaded: (now) => {
-      votes.onLoaded(identity, now.durableThrough);
+      const { durableThrough, appliedThrough } = now;
+      const configurations = isKept ? now.configurations : null;
+      world.guard(() => votes.onLoaded(identity, { durableThrough, appliedThrough, configurations }));
       if (isKept) world.guard(() => states.onLoaded(identity, now));
     },
     installed: (slot) => world.guard(() => votes.onInstalled(identity, slot)),

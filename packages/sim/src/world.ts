@@ -19,6 +19,7 @@ import { describeMessage } from './describe.js';
 import { Network } from './network.js';
 import { judgeBounds } from './oracle/bounds.js';
 import { Ledger } from './oracle/ledger.js';
+import { Rollbacks } from './oracle/rollbacks.js';
 import { States } from './oracle/states.js';
 import { Votes } from './oracle/votes.js';
 import type { Parts } from './parts.js';
@@ -69,6 +70,7 @@ export class World {
   readonly machines: Host[];
   readonly votes: Votes;
   readonly states: States;
+  readonly rollbacks: Rollbacks;
   readonly history: History;
   readonly reference: Reference;
   readonly ledger: Ledger;
@@ -97,6 +99,7 @@ export class World {
     const { clock } = this;
     this.random = new Random(plan.seed, 'world');
     this.votes = new Votes(plan.witnesses);
+    this.rollbacks = new Rollbacks(plan.faults.some(({ kind }) => kind === 'roll-back'));
     this.journal = new Journal(clock, trace);
     const fastest = Math.max(...plan.drift, plan.spares > 0 ? 1 : 0);
     this.reference = new Reference((lease) => this.ledger.onExpired(lease));
@@ -125,6 +128,7 @@ export class World {
       this.random.fork('network'),
       this.journal,
       this.random.chance(0.7),
+      plan.lateFrames,
     );
     this.connections = new Connections(this, this.random.fork('connections'), this.random.fork('watches'));
     this.clients = this.createClients();
@@ -203,8 +207,16 @@ export class World {
   judgeSent(identity: Identity, life: number, bytes: Uint8Array): void {
     if (!ASSERTING.has(bytes[1] ?? 0)) return;
     decodePeerFrame(bytes, ({ message }) => {
-      if (message.type === 'promise' || message.type === 'accepted' || message.type === 'prepare')
-        this.guard(() => this.votes.onSent(identity, life, message));
+      switch (message.type) {
+        case 'probe':
+        case 'prepare':
+        case 'promise':
+        case 'accepted':
+          this.guard(() => this.votes.onSent(identity, life, message));
+          return;
+        default:
+          return;
+      }
     });
   }
 

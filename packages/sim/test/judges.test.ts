@@ -130,8 +130,18 @@ test('no ballot serves two processes', (t) => {
 test('who has slot 1 on disk knows the founding only once its mark is there too', (t) => {
   const votes = founded();
   t.notOk(votes.knowsFounding(identity(2)), 'accepted is not known chosen');
-  votes.onWritten(identity(2), { entries: [], chosenThrough: 1 }, 0);
+  knows(votes, 2, 1);
   t.ok(votes.knowsFounding(identity(2)));
+  t.end();
+});
+
+test('who knows a slot as chosen keeps the configurations through it', (t) => {
+  const votes = founded();
+  objects(t, 'S9', () => votes.onWritten(identity(2), { entries: [], chosenThrough: 1 }, 0));
+  knows(votes, 2, 1);
+  const loaded = { durableThrough: 1, appliedThrough: 1, configurations: [...votes.chain.from(1, 1)] };
+  votes.onLoaded(identity(2), loaded);
+  objects(t, 'S9', () => votes.onLoaded(identity(2), { ...loaded, configurations: [] }));
   t.end();
 });
 
@@ -167,8 +177,10 @@ function accepted(votes: Votes, ids: readonly number[], slot: number, value: Val
   for (const id of ids) votes.onWritten(identity(id), write(entry(slot, ballot(1), value)), 0);
 }
 
+/** With the configurations that there are until then. */
 function knows(votes: Votes, id: number, chosenThrough: number, life = 'a'): void {
-  votes.onWritten(identity(id, life), { entries: [], chosenThrough }, 0);
+  const configurations = [...votes.chain.from(1, chosenThrough)];
+  votes.onWritten(identity(id, life), { entries: [], chosenThrough, configurations }, 0);
 }
 
 const voter = (id: number, life = 'a') =>

@@ -69,8 +69,10 @@ export async function openMemoryDirectory(
   disk: MemoryDisk,
   request: DirectoryRequest & { readonly newIncarnation: () => Incarnation },
   schedule: Schedule = scheduleMicrotask,
+  stateSchedule: Schedule = schedule,
 ): Promise<OpenedDirectory> {
-  const process = new MemoryProcess(disk, schedule, request.newIncarnation);
+  const schedules = { log: schedule, state: stateSchedule };
+  const process = new MemoryProcess(disk, schedules, request.newIncarnation);
   disk.lock(process);
   try {
     const opened = await openOnDisk(process, request);
@@ -114,13 +116,17 @@ export function createMemoryState(
 class MemoryProcess implements DirectoryDisk {
   readonly name = 'the memory disk';
   private readonly disk: MemoryDisk;
-  private readonly schedule: Schedule;
+  private readonly schedules: Readonly<Record<StorePart, Schedule>>;
   private readonly opened: MemoryStore[] = [];
   readonly newIncarnation: () => Incarnation;
 
-  constructor(disk: MemoryDisk, schedule: Schedule, newIncarnation: () => Incarnation) {
+  constructor(
+    disk: MemoryDisk,
+    schedules: Readonly<Record<StorePart, Schedule>>,
+    newIncarnation: () => Incarnation,
+  ) {
     this.disk = disk;
-    this.schedule = schedule;
+    this.schedules = schedules;
     this.newIncarnation = newIncarnation;
   }
 
@@ -172,7 +178,7 @@ class MemoryProcess implements DirectoryDisk {
       content = new MemoryContent();
       this.disk.stores.set(part, content);
     }
-    return this.handle(content);
+    return this.handle(part, content);
   }
 
   createSide(bytes: Buffer): void {
@@ -197,7 +203,7 @@ class MemoryProcess implements DirectoryDisk {
   private damageOf(part: StorePart): Promise<string | null> {
     const content = this.disk.stores.get(part);
     if (content === undefined) return Promise.resolve(`${part} is missing`);
-    const store = this.handle(content);
+    const store = this.handle(part, content);
     return new Promise((resolve, reject) => {
       // As with the child process: a disk that cannot be read has not told us that it is damaged.
       const done = (error: Error | null): void => {
@@ -210,8 +216,8 @@ class MemoryProcess implements DirectoryDisk {
     });
   }
 
-  private handle(content: MemoryContent): MemoryStore {
-    const store = new MemoryStore(content, this.schedule);
+  private handle(part: StorePart, content: MemoryContent): MemoryStore {
+    const store = new MemoryStore(content, this.schedules[part]);
     this.opened.push(store);
     return store;
   }

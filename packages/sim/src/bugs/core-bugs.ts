@@ -253,6 +253,37 @@ const silentPromise: Bug = {
   }),
 };
 
+const markerBlind: Bug = {
+  name: 'marker-blind',
+  title: 'nobody minds that a replica has a lower marker than it was heard with',
+  replicas: null,
+  scenario: 'rolled-back-directory',
+  plant: (patches) => ({
+    replica: ({ node }) =>
+      patches.once(insideOf(node).markers, (prototype) =>
+        patches.method(prototype, 'higherThan', () => () => null),
+      ),
+  }),
+};
+
+const firstPage: Bug = {
+  name: 'first-page-is-all',
+  title: 'a promise counts when its first page is in',
+  replicas: null,
+  scenario: 'read-after-election',
+  plant: (patches) => {
+    patches.method<PromiseSet, Parameters<PromiseSet['add']>, Slot | null>(
+      PromiseSet.prototype,
+      'add',
+      (original) =>
+        function (from, page, isDecided) {
+          return original.call(this, from, { ...page, throughSlot: null }, isDecided);
+        },
+    );
+    return {};
+  },
+};
+
 export const CORE_BUGS: readonly Bug[] = [
   smallQuorum('small-quorum-odd', 3),
   smallQuorum('small-quorum-even', 4),
@@ -266,4 +297,6 @@ export const CORE_BUGS: readonly Bug[] = [
   earlyRead,
   acceptsBelowPromise,
   silentPromise,
+  markerBlind,
+  firstPage,
 ];

@@ -233,6 +233,61 @@ const unaskedVoters: Bug = {
   }),
 };
 
+const strangerProbes: Bug = {
+  name: 'stranger-probes',
+  title: 'who is no voter probes all the same',
+  replicas: null,
+  scenario: 'wiped-directory',
+  plant: (patches) => ({
+    replica: ({ node }) => {
+      const { proposer } = insideOf(node);
+      if (proposer !== null)
+        patches.once(proposer, (prototype) => patches.getter(prototype, 'eligible', () => true));
+    },
+  }),
+};
+
+const forgetfulSnapshot: Bug = {
+  name: 'snapshot-forgets-members',
+  title: 'a snapshot has the latest configuration alone, and not those of the last alpha slots',
+  replicas: 3,
+  scenario: 'members-come-and-go',
+  plant: () => ({
+    state: (state) => {
+      const openSnapshot = state.openSnapshot.bind(state);
+      state.openSnapshot = (done) =>
+        openSnapshot((error, reader) => {
+          if (error === null) {
+            const { head } = reader as unknown as { readonly head: object };
+            const configurations = reader.configurations.slice(-1);
+            Object.assign(reader, { configurations, head: { ...head, configurations } });
+          }
+          done(error, reader);
+        });
+      return state;
+    },
+  }),
+};
+
+const forgetfulCut: Bug = {
+  name: 'cut-forgets-members',
+  title:
+    'who cuts its log keeps the last configuration before the cut, and not those of the alpha slots below it',
+  replicas: 3,
+  scenario: 'members-come-and-go',
+  plant: (patches) => {
+    patches.method<ConfigurationHistory, [Slot], void>(
+      ConfigurationHistory.prototype,
+      'trim',
+      (original) =>
+        function (through) {
+          original.call(this, through + this.alpha - 1);
+        },
+    );
+    return {};
+  },
+};
+
 export const MEMBER_BUGS: readonly Bug[] = [
   atOnce,
   oldQuorum,
@@ -244,4 +299,7 @@ export const MEMBER_BUGS: readonly Bug[] = [
   installedHead,
   aheadOfTheLog,
   unaskedVoters,
+  strangerProbes,
+  forgetfulSnapshot,
+  forgetfulCut,
 ];

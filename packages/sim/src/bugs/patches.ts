@@ -47,6 +47,7 @@ export interface LeadershipInside {
 export interface NodeInside {
   proposer: { leadership: LeadershipInside | null; context: { acceptor: AcceptorInside | null } } | null;
   readonly context: { readonly acceptor: AcceptorInside | null; readonly learner: LearnerInside | null };
+  readonly markers: object;
   votes(): boolean;
 }
 

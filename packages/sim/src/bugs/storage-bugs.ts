@@ -184,6 +184,19 @@ const unmarkedCatchUp: Bug = {
   }),
 };
 
+const silentDigest: Bug = {
+  name: 'digest-never-speaks',
+  title: 'the hashes of states are never compared',
+  replicas: null,
+  scenario: 'state-diverges',
+  plant: (patches) => ({
+    replica: ({ keeper }) =>
+      patches.once((keeper as unknown as { readonly digests: object }).digests, (prototype) =>
+        patches.method(prototype, 'onApplied', () => () => undefined),
+      ),
+  }),
+};
+
 function wrapLog(log: LogStore, changes: Partial<Pick<LogStore, 'write' | 'recovered'>>): LogStore {
   return {
     recovered: changes.recovered ?? log.recovered,
@@ -204,4 +217,5 @@ export const STORAGE_BUGS: readonly Bug[] = [
   flushWithoutMark,
   localTime,
   unmarkedCatchUp,
+  silentDigest,
 ];

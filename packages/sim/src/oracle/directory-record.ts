@@ -10,6 +10,8 @@ export interface DirectoryRecord {
   /** What each slot holds, by the value's hash: accepted, or fetched as chosen. */
   readonly content: Map<Slot, string>;
   chosenThrough: Slot;
+  /** The slots of the configurations that its log keeps. */
+  configurations: ReadonlySet<Slot>;
   cutThrough: Slot;
   /** So far goes the state that is on its disk. */
   stateThrough: Slot;
@@ -36,6 +38,7 @@ export class DirectoryRecords {
         accepted: new Map(),
         content: new Map(),
         chosenThrough: 0,
+        configurations: new Set(),
         cutThrough: 0,
         stateThrough: 0,
         heldThrough: 0,

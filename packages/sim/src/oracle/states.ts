@@ -3,7 +3,7 @@
  * slots in order and once, exactly-once, cluster time that never runs ahead of time; and all of it what the reference
  * (reference/) makes of the same log.
  */
-import type { Identity, Slot, Value } from '@kvd/paxos';
+import type { Identity, Incarnation, ReplicaId, Slot, Value } from '@kvd/paxos';
 import type { CommandResult, StateMachineView } from './views.js';
 import {
   type Batch,
@@ -22,7 +22,8 @@ import { showResult } from './answers.js';
 
 interface AppliedSlot {
   readonly results: number;
-  readonly stateHash: string;
+  /** Null: only who diverged has applied it. */
+  stateHash: string | null;
   readonly revision: number;
 }
 
@@ -37,6 +38,8 @@ export class States {
   /** What commands were answered by the log, by the checksum of their bytes. */
   private readonly given = new Map<number, Set<string>>();
   private readonly slots = new Map<Slot, AppliedSlot>();
+  /** Whose state was made another one, until it is replaced. */
+  private readonly diverged = new Map<Incarnation, ReplicaId>();
   private readonly bySession = new Map<string, FirstResult>();
   /** The highest ballot of the batches applied. */
   private leader: LeaderBallot = NO_LEADER;
@@ -57,6 +60,16 @@ export class States {
     return this.given.get(crc32(command))?.has(showResult(result)) ?? false;
   }
 
+  /** From here on its hash is not that of others, until it was replaced. */
+  onDiverged({ replicaId, incarnation }: Identity): void {
+    this.diverged.set(incarnation, replicaId);
+  }
+
+  /** Who still has a state that is not that of others. */
+  get unrepaired(): readonly ReplicaId[] {
+    return [...this.diverged.values()];
+  }
+
   onApplied(
     identity: Identity,
     slot: Slot,
@@ -66,7 +79,7 @@ export class States {
   ): void {
     const applied: AppliedSlot = {
       results: crcOf(results),
-      stateHash: state.stateHash,
+      stateHash: this.diverged.has(identity.incarnation) ? null : state.stateHash,
       revision: state.revision,
     };
     const known = this.slots.get(slot);
@@ -79,7 +92,8 @@ export class States {
     }
     if (known.results !== applied.results)
       throw safety('S6', `${who} got other results than another replica`);
-    if (known.stateHash !== applied.stateHash)
+    known.stateHash ??= applied.stateHash;
+    if (applied.stateHash !== null && known.stateHash !== applied.stateHash)
       throw safety('S12', `${who} has the state ${applied.stateHash}, another replica ${known.stateHash}`);
     if (known.revision !== applied.revision)
       throw safety('S12', `${who} is at revision ${applied.revision}, another replica at ${known.revision}`);
@@ -88,11 +102,13 @@ export class States {
   /** A state came from a snapshot or from disk. */
   onLoaded(identity: Identity, state: StateMachineView): void {
     const known = this.slots.get(state.appliedThrough);
-    if (known === undefined || known.stateHash === state.stateHash) return;
-    throw safety(
-      'S10',
-      `replica ${identity.replicaId} loaded a state through slot ${state.appliedThrough} with hash ${state.stateHash}, not ${known.stateHash}`,
-    );
+    if (known === undefined || known.stateHash === null) return;
+    if (known.stateHash === state.stateHash) this.diverged.delete(identity.incarnation);
+    else if (!this.diverged.has(identity.incarnation))
+      throw safety(
+        'S10',
+        `replica ${identity.replicaId} loaded a state through slot ${state.appliedThrough} with hash ${state.stateHash}, not ${known.stateHash}`,
+      );
   }
 
   private onCommands(

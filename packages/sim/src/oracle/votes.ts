@@ -9,6 +9,7 @@
 import type {
   Ballot,
   Configuration,
+  ConfigurationAt,
   Identity,
   Incarnation,
   Message,
@@ -30,6 +31,14 @@ export interface Proposal {
   readonly ballot: Ballot;
   readonly hash: string;
   readonly voters: Set<Incarnation>;
+}
+
+/** What is looked at of a state. */
+export interface LoadedState {
+  readonly durableThrough: Slot;
+  readonly appliedThrough: Slot;
+  /** Null: it is a witness's, whose log has them. */
+  readonly configurations: readonly ConfigurationAt[] | null;
 }
 
 export class Votes {
@@ -73,7 +82,7 @@ export class Votes {
   }
 
   /** A directory was opened: what it promised and said must still be there. */
-  onOpened({ identity, promised, chosenThrough }: RecoveredLog): void {
+  onOpened({ identity, promised, chosenThrough, configurations }: RecoveredLog): void {
     const directory = this.directories.of(identity);
     if (directory.told && before(promised, directory.told)) {
       throw safety(
@@ -88,6 +97,7 @@ export class Votes {
       );
     }
     directory.promised = promised;
+    directory.configurations = slotsOf(configurations);
   }
 
   /** The directory was put back to what it once was: what it promised since is no promise of what is there now. */
@@ -137,13 +147,18 @@ export class Votes {
     directory.cutThrough = Math.max(cutBefore, batch.cutThrough ?? 0);
     directory.stateThrough = durableThrough;
     this.mustBeChosen(directory);
+    if (batch.configurations) directory.configurations = slotsOf(batch.configurations);
+    const { cutThrough, chosenThrough, configurations } = directory;
+    this.mustHold('log', identity, cutThrough, chosenThrough, configurations);
     directory.heldThrough = Math.max(directory.heldThrough, this.members.knownThrough(identity));
     if (directory.cutThrough > cutBefore) this.members.onCut(directory, batch.installedThrough ?? 0);
   }
 
-  /** A state was read from disk, or dropped there. */
-  onLoaded(identity: Identity, durableThrough: Slot): void {
+  /** A state was read from disk, or dropped there, or came with a snapshot. */
+  onLoaded(identity: Identity, { durableThrough, appliedThrough, configurations }: LoadedState): void {
     this.directories.of(identity).stateThrough = durableThrough;
+    if (configurations === null) return;
+    this.mustHold('state', identity, appliedThrough, appliedThrough, slotsOf(configurations));
   }
 
   /** A snapshot became the state of a replica. What it lacks the log has to bring back. */
@@ -217,6 +232,23 @@ export class Votes {
         `replica ${identity.replicaId} has on disk that slots through ${chosenThrough} are chosen; no quorum has slot ${this.chain.chosenThrough + 1}`,
       );
     this.directories.noteKnown(chosenThrough);
+  }
+
+  /** S9: a state, and a log that was cut, hold every configuration that the slots above may need. */
+  private mustHold(
+    what: string,
+    { replicaId }: Identity,
+    through: Slot,
+    known: Slot,
+    held: ReadonlySet<Slot>,
+  ): void {
+    for (const { slot } of this.chain.from(through + 1, known)) {
+      if (held.has(slot)) continue;
+      throw safety(
+        'S9',
+        `the ${what} of replica ${replicaId} goes back to slot ${through}, and has not the configuration of slot ${slot}`,
+      );
+    }
   }
 
   private mustBeChosenValue({ replicaId }: Identity, slot: Slot, hash: string): void {
@@ -297,6 +329,10 @@ export class Votes {
   private raisedBy({ promised, entries }: Persist): boolean {
     return promised !== undefined && entries.some((entry) => !entry.chosen && before(promised, entry.ballot));
   }
+}
+
+function slotsOf(configurations: readonly ConfigurationAt[]): ReadonlySet<Slot> {
+  return new Set(configurations.map(({ slot }) => slot));
 }
 
 /** A short name of a value: what it is, how long, and its checksum. */

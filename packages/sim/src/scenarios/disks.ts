@@ -2,7 +2,7 @@
 import type { Fault } from '../plan.js';
 import { Violation } from '../violation.js';
 import { expectReadmitted } from './members.js';
-import { anybody, electionMs, kvdTiming, often, type Scenario } from './scenario.js';
+import { anybody, apart, electionMs, kvdTiming, often, type Scenario } from './scenario.js';
 
 export const DISKS: readonly Scenario[] = [
   {
@@ -99,7 +99,26 @@ export const DISKS: readonly Scenario[] = [
         atMs: random.between(4000, 12_000),
       },
     ],
-    expect: expectReadmitted,
+    expect: (world) => {
+      expectReadmitted(world);
+      world.rollbacks.judge(world.machines.map(({ identity }) => identity));
+    },
+  },
+  {
+    name: 'state-diverges',
+    title: 'a state is not what others made of the same slots: it is distrusted and rebuilt (S12)',
+    replicasMin: 3,
+    shape: (plan) => ({ ...kvdTiming(plan), digestSlots: [1, 2, 4][plan.seed % 3] ?? 1 }),
+    faults: apart((random, plan) => ({ kind: 'diverge', replica: anybody(random, plan) })),
+    expect: ({ states }) => {
+      const [replica] = states.unrepaired;
+      if (replica !== undefined)
+        throw new Violation(
+          'safety',
+          'S12',
+          `replica ${replica} has a state of its own, and goes on with it`,
+        );
+    },
   },
   {
     name: 'foreign-directory',

@@ -36,7 +36,7 @@ export function scenarioPlan(scenario: Scenario, seed: number, replicas: number 
   const drawn: Plan = {
     seed,
     scenario: scenario.name,
-    ...drawShape(random, size),
+    ...drawShape(random, size, new Random(seed, `limits ${scenario.name}`)),
     faults: [],
     operations: [],
   };
