@@ -135,6 +135,16 @@ export class ConfigurationHistory {
     this.list = trimConfigurations(this.list, through);
   }
 
+  /**
+   * Takes back what was dropped for a cut that never reached the disk, and is on it still: the slots that the log goes
+   * back to need it (S9). Only what the oldest known one follows, for nothing may be missing in between.
+   */
+  takeBack(onDisk: readonly ConfigurationAt[]): void {
+    const [oldest] = this.list;
+    const older = onDisk.filter(({ slot }) => slot < (oldest?.slot ?? 0));
+    if (older.at(-1)?.slot === oldest?.configuration.replaces) this.list.unshift(...older);
+  }
+
   /** The list of an installed snapshot replaces what is known, but for later ones. */
   replace(list: readonly ConfigurationAt[], through: Slot): void {
     this.list = [...list, ...this.list.filter((entry) => entry.slot > through)];

@@ -284,6 +284,7 @@ export class PaxosNode {
   restoreRole(role: Role, recovered: RecoveredLog): void {
     const { context } = this;
     if (role === 'acceptor') {
+      this.history.takeBack(recovered.configurations);
       context.acceptor = this.buildAcceptor(recovered);
       context.acceptor.onChosenThrough(this.chosenThrough);
     } else if (role === 'learner') {
@@ -448,6 +449,8 @@ export class PaxosNode {
   }
 
   private onCut(upTo: Slot): void {
+    // Asked for again once it is rebuilt, and knows what is on disk.
+    if (this.context.acceptor === null) return;
     // A state may be ahead of the log that comes back after a crash.
     const through = Math.min(upTo, this.chosenThrough);
     this.history.trim(through);

@@ -163,3 +163,26 @@ test('configurations that differ in anything are not the same', async (t) => {
     t.notOk(sameConfiguration(on, { ...on, [field]: on[field] + 1 }), field);
   t.notOk(sameConfiguration(on, { ...on, clusterId: 'another' }), 'clusterId');
 });
+
+test('S9: what was dropped for a cut that never reached the disk is taken back from it, without a gap', async (t) => {
+  const at = (slot: Slot, replaces: Slot): ConfigurationAt => ({
+    slot,
+    configuration: { ...configuration([1, 2, 3]), replaces },
+  });
+  const onDisk = [at(1, 0), at(10, 1), at(20, 10)];
+  const history = new ConfigurationHistory([...onDisk, at(30, 20)]);
+  history.trim(25);
+  t.ok(history.all.length < 4, 'some are dropped');
+  history.takeBack(onDisk);
+  t.same(
+    history.all.map(({ slot }) => slot),
+    [1, 10, 20, 30],
+  );
+  const installed = new ConfigurationHistory([at(50, 40)]);
+  installed.takeBack(onDisk);
+  t.same(
+    installed.all.map(({ slot }) => slot),
+    [50],
+    'what a snapshot replaced is not what comes before it',
+  );
+});

@@ -44,6 +44,8 @@ export function drawShape(random: Random, replicas: number, limits: Random): Sha
   const heartbeatMs = tickMs * random.integer(3, 5);
   const electionTimeoutMs = heartbeatMs * random.integer(3, 6);
   const drifting = random.chance(0.35);
+  // The last alpha slots stay in the log: where snapshots are to come, it has to be small.
+  const alpha = random.pick([2, 2, 2, 8, 8, 32, 256]);
   return {
     replicas,
     spares: 0,
@@ -53,8 +55,7 @@ export function drawShape(random: Random, replicas: number, limits: Random): Sha
     tickMs,
     heartbeatMs,
     electionTimeoutMs,
-    // The last alpha slots stay in the log: where snapshots are to come, it has to be small.
-    alpha: random.pick([2, 2, 2, 8, 8, 32, 256]),
+    alpha,
     inFlightSlots: random.pick([1, 2, 8, 8]),
     batchCommands: random.pick([1, 1, 2, 4096]),
     snapshotSlots: random.pick([1, 4, 16, 10_000]),
@@ -67,16 +68,18 @@ export function drawShape(random: Random, replicas: number, limits: Random): Sha
     graceMs: 4000 + 5 * electionTimeoutMs,
     endMs: CALM_MS + 14_000 + 20 * electionTimeoutMs,
     clients: Array.from({ length: random.integer(2, 4) }, () => drawClient(random, electionTimeoutMs)),
-    ...drawLimits(limits),
+    ...drawLimits(limits, alpha),
   };
 }
 
 /** What is rare with the product's own limits, for runs are short and values small; and what is no promise of the world. */
 function drawLimits(
   random: Random,
+  alpha: number,
 ): Pick<Shape, 'promiseEntries' | 'digestSlots' | 'lateFrames' | 'twoQueues'> {
   return {
-    promiseEntries: random.pick([1024, 1024, 1024, 1, 2, 3, 8]),
+    // A change of the members fills alpha slots; who needs many more round trips than an election lasts is never elected.
+    promiseEntries: Math.max(random.pick([1024, 1024, 1024, 1, 2, 3, 8]), Math.ceil(alpha / 8)),
     digestSlots: random.pick([1024, 64, 16, 4, 1]),
     lateFrames: random.chance(0.25),
     twoQueues: random.chance(0.25),
