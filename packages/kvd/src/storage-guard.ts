@@ -12,6 +12,8 @@ import type { ChaosClock } from './chaos.js';
 const BACK_OFF_MIN_MS = 250;
 const BACK_OFF_MAX_MS = 10_000;
 const RESERVE_CHECK_MS = 10_000;
+/** Between taking its room and needing it again, where the file system does not say how little is left (a quota). */
+const RESERVE_CHECK_MS_MAX = 3_600_000;
 /** With less room than that, the stores need it more than the reserve does. */
 const FREE_BYTES_MIN = 96 * 1024 * 1024;
 
@@ -35,6 +37,8 @@ export class StorageGuard {
   #attempts = 0;
   #attempt: { cancel(): void } | null = null;
   #reserveCheck: { cancel(): void } | null = null;
+  #reserveCheckMs = RESERVE_CHECK_MS;
+  #isTakenAgain = false;
   #stopped = false;
 
   constructor(ports: StorageGuardPorts) {
@@ -66,6 +70,8 @@ export class StorageGuard {
   /** As a store reported it, before the replica drew its conclusions. */
   onStoreError(error: Error): void {
     if (this.#stopped || kindOf(error) !== 'no-space') return;
+    if (this.#isTakenAgain) this.#reserveCheckMs = Math.min(RESERVE_CHECK_MS_MAX, this.#reserveCheckMs * 2);
+    this.#isTakenAgain = false;
     this.#setReserve(false);
     this.#checkReserveLater();
   }
@@ -113,15 +119,18 @@ export class StorageGuard {
   }
 
   /** Takes its room again; never while the log is in need of it. */
-  #keepReserve(): void {
-    if (this.#stopped || this.#attempts > 0) return;
+  #keepReserve(): boolean {
+    if (this.#stopped || this.#attempts > 0) return false;
     const held = this.#ports.freeBytes() >= FREE_BYTES_MIN && this.#setReserve(true);
     if (!held) this.#checkReserveLater();
+    return held;
   }
 
   #checkReserveLater(): void {
     this.#reserveCheck?.cancel();
-    this.#reserveCheck = this.#ports.clock.after(RESERVE_CHECK_MS, () => this.#keepReserve());
+    this.#reserveCheck = this.#ports.clock.after(this.#reserveCheckMs, () => {
+      this.#isTakenAgain = this.#keepReserve();
+    });
   }
 
   /** False: there is no room for it, or the file system refuses. */

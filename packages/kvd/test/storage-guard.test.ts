@@ -103,6 +103,23 @@ test('a state that fails is left to the replica, with the room of the reserve sh
   t.end();
 });
 
+test('a reserve that is needed again each time that it was taken is taken later and later: a quota says nothing', (t) => {
+  const { guard, clock, happened } = watch();
+  const waits: number[] = [];
+  for (let time = 1; time <= 4; time += 1) {
+    guard.onStoreError(noSpace);
+    const before = happened.length;
+    let waitedMs = 0;
+    while (happened.length === before) {
+      clock.pass(1_000);
+      waitedMs += 1_000;
+    }
+    waits.push(waitedMs);
+  }
+  t.strictSame(waits, [10_000, 20_000, 40_000, 80_000]);
+  t.end();
+});
+
 test('a directory that was rolled back ends the process', (t) => {
   const { guard, happened } = watch();
   guard.onFailure({ kind: 'rolled-back' });

@@ -138,7 +138,7 @@ export class Replica implements ReplicaApi, TransportHandler {
     this.clock = new ClusterClock(options.tickMs, options.electionTimeoutMs);
     const { batchBytes, batchCommands } = options;
     this.batcher = new Batcher({ batchBytes, batchCommands, queueBytesMax: QUEUE_BYTES_MAX }, this.clock);
-    this.reads = new Reads(state, (error) => this.keeper.onReadFailure(error));
+    this.reads = new Reads(state, (error) => this.onReadFailure(error));
     this.router = new Router(
       this.identity,
       options.tickMs,
@@ -148,7 +148,7 @@ export class Replica implements ReplicaApi, TransportHandler {
     );
     this.watches = new WatchHub(state, this.tracer, {
       tickMs: options.tickMs,
-      onStateFailure: (error) => this.keeper.onReadFailure(error),
+      onStateFailure: (error) => this.onReadFailure(error),
     });
     this.housekeeper = new Housekeeper(state, options.tickMs, (command, done) =>
       this.proposeOwn(command, done),
@@ -507,6 +507,11 @@ export class Replica implements ReplicaApi, TransportHandler {
     else if (this.roles.down.has('learner'))
       pending.fail('KVD_UNAVAILABLE', 'the learner of this replica is down');
     else this.reads.answer(pending);
+  }
+
+  /** The stores are closed under what is still being read at the end. */
+  private onReadFailure(error: Error): void {
+    if (!this.stopped) this.keeper.onReadFailure(error);
   }
 
   /** Only a peer has what it lacks: the log does not reach back to it. A witness keeps none. */

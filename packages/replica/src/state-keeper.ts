@@ -216,6 +216,7 @@ export class StateKeeper {
   killLearner(): void {
     this.learnerDown = true;
     this.receiver.abort('the learner was killed');
+    this.sender.closeAll();
     this.applier.pause();
   }
 
@@ -236,7 +237,10 @@ export class StateKeeper {
   /** A client, a watcher or a snapshot could not read the state. */
   onReadFailure(error: Error): void {
     // A reload ends what reads the state.
-    if (!this.reloading && !this.learnerDown) this.onFailure(error);
+    if (this.reloading || this.learnerDown) return;
+    if (this.handler.anyPeer() !== null) this.onFailure(error);
+    // Read anew it would be no better, and nobody has another: what can be read is served.
+    else this.tracer.event('error', 'state-read-failed', { error: error.message });
   }
 
   /** The state could not be read or written. */
@@ -318,6 +322,7 @@ export class StateKeeper {
 
   private reload(): void {
     this.reloading = true;
+    this.sender.closeAll();
     this.ports.state.reload((error) => {
       const isBelieved = !this.contradicted && !this.peerFirst;
       this.reloading = false;

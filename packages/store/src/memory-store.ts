@@ -188,6 +188,8 @@ export class MemoryStore implements OrderedStore {
   private readonly views = new Set<View>();
   /** Of a write since it was opened: what LevelDB writes after it might not be there at the next start (level-store.ts). */
   private failure: Error | null = null;
+  /** How often it was closed: what was opened before is no good any more. */
+  closings = 0;
 
   constructor(content: MemoryContent, schedule: Schedule = scheduleMicrotask) {
     this.content = content;
@@ -257,6 +259,7 @@ export class MemoryStore implements OrderedStore {
   close(done: Done<void>): void {
     this.later('write', () => {
       this.state = 'closed';
+      this.closings += 1;
       done(null, undefined);
     });
   }
@@ -291,15 +294,19 @@ function closedError(): StoreError {
 
 class MemoryRangeReader implements RangeReader {
   private position = 0;
+  private readonly closings: number;
 
   constructor(
     private readonly store: MemoryStore,
     private readonly pairs: readonly Pair[],
     private readonly view: View,
-  ) {}
+  ) {
+    this.closings = store.closings;
+  }
 
   next(pairsMax: number, done: Done<readonly Pair[]>): void {
     this.store.later('read', () => {
+      if (this.store.closings !== this.closings) return done(closedError(), []);
       const page: Pair[] = [];
       let bytes = 0;
       while (page.length < pairsMax && bytes <= RANGE_PAGE_BYTES) {

@@ -2,10 +2,10 @@
  * The verification process: `node verify-main.js DIRECTORY log|state …`. Opens each part's LevelDB, checks it, reports
  * on stdout (verify-child.ts). A crash here is a finding, not an accident. It must never create or mend anything.
  */
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { StorePart } from './directory-disk.js';
-import { asStoreError, damaged } from './errors.js';
+import { asStoreError, damaged, StoreError } from './errors.js';
 import { levelOptions } from './file-disk.js';
 import { LevelStore } from './level-store.js';
 import { DiskSideFile } from './side-file.js';
@@ -21,6 +21,7 @@ const ALIVE_MS = 5_000;
  * is allowed on it, and say nothing of the data: a quota that is used up must not cost a replica its vote.
  */
 const DAMAGE = /no such file|invalid argument|is a directory|not a directory/i;
+const CURRENT = /^MANIFEST-\d{1,20}\n$/;
 
 const [directory, ...parts] = process.argv.slice(2);
 
@@ -32,6 +33,7 @@ function report(line: Report | { readonly alive: true }): void {
 }
 
 async function verifyPart(path: string, part: StorePart): Promise<void> {
+  checkCurrent(join(path, part));
   const store = await LevelStore.open(join(path, part), levelOptions(part));
   await new Promise<void>((resolve, reject) => {
     const done = (error: Error | null): void => (error === null ? resolve() : reject(error));
@@ -43,19 +45,23 @@ async function verifyPart(path: string, part: StorePart): Promise<void> {
 }
 
 function readSide(path: string): number {
-  let side: DiskSideFile;
-  try {
-    side = new DiskSideFile(join(path, 'acknowledged'));
-  } catch (error) {
-    throw damaged(
-      `the side file cannot be opened: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
+  const side = new DiskSideFile(join(path, 'acknowledged'));
   try {
     return side.read();
   } finally {
     side.close();
   }
+}
+
+/** LevelDB believes whatever name it finds there, up to a zero byte. */
+function checkCurrent(directory: string): void {
+  if (!CURRENT.test(readFileSync(join(directory, 'CURRENT'), 'latin1')))
+    throw damaged('CURRENT names no file of descriptors');
+}
+
+/** Thrown by what reads a record that is no record: not the disk's error, nor LevelDB's. */
+function isOurs(error: unknown): boolean {
+  return !(error instanceof StoreError) && error instanceof Error && !('errno' in error);
 }
 
 function sizeOf(path: string): number {
@@ -72,7 +78,7 @@ async function main(path: string): Promise<void> {
       report({ part, kind: 'ok' });
     } catch (error) {
       const { kind, message } = asStoreError(error);
-      const isDamage = kind === 'damaged' || (kind === 'io' && DAMAGE.test(message));
+      const isDamage = kind === 'damaged' || (kind === 'io' && (DAMAGE.test(message) || isOurs(error)));
       report({ part, kind: isDamage ? 'damaged' : kind === 'locked' ? 'locked' : 'io', reason: message });
       // With its log gone the state goes too, and nobody needs to know more.
       if (part === 'log') break;

@@ -3,7 +3,7 @@
  * by prlimit, fails writes in the middle as a full disk or a quota does.
  */
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, existsSync } from 'node:fs';
+import { appendFileSync, existsSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { openOnDisk } from '../src/directory.js';
@@ -80,13 +80,35 @@ test('a disk that refuses costs no log: neither set aside nor formatted anew', {
   await again.close();
 });
 
-test('a file that is missing is damage, and no trouble of the disk', async (t) => {
+test('what is missing or is none is damage, and no trouble of the disk', async (t) => {
+  for (const spoil of [
+    (log: string) => appendFileSync(join(log, 'CURRENT'), 'x'),
+    // What is behind a zero byte is in no message of LevelDB's.
+    (log: string) => writeFileSync(join(log, 'CURRENT'), 'MANIFEST-\0\n'),
+    (log: string) => writeFileSync(join(log, 'CURRENT'), `MANIFEST-${'9'.repeat(300)}\n`),
+  ]) {
+    const path = join(scratch(t), 'data');
+    await (await openDirectory(path, REQUEST)).close();
+    spoil(join(path, 'log'));
+    const opened = await openDirectory(path, REQUEST);
+    t.equal(opened.isNew, true);
+    t.ok(existsSync(join(path, 'set-aside')));
+    await opened.close();
+  }
+});
+
+test('a side file that cannot be opened costs no log either', async (t) => {
   const path = join(scratch(t), 'data');
-  await (await openDirectory(path, REQUEST)).close();
-  appendFileSync(join(path, 'log', 'CURRENT'), 'x');
-  const opened = await openDirectory(path, REQUEST);
-  t.equal(opened.isNew, true, 'CURRENT names a file that is not there');
-  await opened.close();
+  const first = await openDirectory(path, REQUEST);
+  await first.close();
+  const side = join(path, 'acknowledged');
+  renameSync(side, `${side}.kept`);
+  symlinkSync(side, side);
+  await t.rejects(openDirectory(path, REQUEST), { name: 'StoreError', kind: 'io', message: /ELOOP/ });
+  renameSync(`${side}.kept`, side);
+  const again = await openDirectory(path, REQUEST);
+  t.equal(again.identity.incarnation, first.identity.incarnation);
+  await again.close();
 });
 
 test('the reserve is given up for a start on a full disk', async (t) => {

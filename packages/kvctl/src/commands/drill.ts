@@ -13,7 +13,7 @@ import { resultText, summaryText } from '../drill/report-text.js';
 import { type DrillResult, type DrillSetting, resultLine } from '../drill/result.js';
 import { runDrill } from '../drill/run-drill.js';
 import { Templates } from '../drill/template.js';
-import { EXIT, type ExitCode, usage } from '../errors.js';
+import { describeError, EXIT, type ExitCode, usage } from '../errors.js';
 import { exitCodeOfSignal } from '../stop.js';
 
 export interface DrillArgs {
@@ -138,7 +138,14 @@ function removeWhatIsNotKept(dir: string, results: readonly DrillResult[]): void
  */
 function tidyUpAtTheEnd(dir: string, results: readonly DrillResult[]): () => void {
   const onSignal = (signal: NodeJS.Signals): void => process.exit(exitCodeOfSignal(signal));
-  const onExit = (): void => removeWhatIsNotKept(dir, results);
+  // The last one: those who end replicas and unmount disks put themselves before it.
+  const onExit = (): void => {
+    try {
+      removeWhatIsNotKept(dir, results);
+    } catch (error) {
+      process.stderr.write(`kvctl: ${dir} could not be removed: ${describeError(error).message}\n`);
+    }
+  };
   process.exitCode = EXIT.unknown;
   process.on('exit', onExit);
   for (const signal of SIGNALS) process.on(signal, onSignal);

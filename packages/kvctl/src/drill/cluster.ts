@@ -56,7 +56,7 @@ export class DrillCluster {
     this.ids = this.founders;
     this.endpoints = this.ids.map((id) => this.address(id));
     makeDirectory(options.dir);
-    process.once('exit', this.killAll);
+    process.prependOnceListener('exit', this.killAll);
   }
 
   address(id: number): string {

@@ -36,7 +36,7 @@ export class Holder {
     { name: lock, key, ttlMs }: LockSetting,
   ) {
     this.child = fork(PROGRAM, [endpoints.join(','), lock, key, String(ttlMs)], { stdio: 'inherit' });
-    process.once('exit', this.killNow);
+    process.prependOnceListener('exit', this.killNow);
     this.child.on('message', (told: HolderTold) => {
       if (told.type === 'wrote') this.written += 1;
       else this.refused = told;

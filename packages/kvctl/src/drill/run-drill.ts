@@ -222,8 +222,7 @@ class Run {
     const counts = {
       puts: done('put'),
       gets: done('get'),
-      transfers: bank.transfers,
-      additions: counter.value,
+      transactions: bank.transfers + counter.value,
     };
     const detail = Object.entries(counts).map(([what, count]) => `${count} ${what}`);
     const ok = Object.values(counts).every((count) => count > 0);

@@ -104,7 +104,7 @@ export const diskFull: Drill = {
     } catch {
       throw new NotHere('a small tmpfs cannot be mounted here');
     }
-    process.once('exit', () => unmount(disk));
+    process.prependOnceListener('exit', () => unmount(disk));
     stage.cluster.move(victim, path.join(disk, `replica-${victim}`));
   },
   async inflict(stage) {
