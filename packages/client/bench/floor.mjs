@@ -143,7 +143,7 @@ async function openState(location) {
       numbers.push(number);
     }
     if (dirty.size >= FLUSH_KEYS) void flush();
-    else timer ??= setTimeout(flush, FLUSH_MS);
+    else timer ??= setTimeout(() => void flush(), FLUSH_MS);
     return numbers;
   };
   return { apply };
