@@ -79,7 +79,7 @@ function drawLimits(
 ): Pick<Shape, 'promiseEntries' | 'digestSlots' | 'lateFrames' | 'twoQueues'> {
   return {
     // A change of the members fills alpha slots; who needs many more round trips than an election lasts is never elected.
-    promiseEntries: Math.max(random.pick([1024, 1024, 1024, 1, 2, 3, 8]), Math.ceil(alpha / 2)),
+    promiseEntries: Math.max(random.pick([1024, 1024, 1024, 1, 2, 3, 8]), Math.ceil(alpha / 8)),
     digestSlots: random.pick([1024, 64, 16, 4, 1]),
     lateFrames: random.chance(0.25),
     twoQueues: random.chance(0.25),
