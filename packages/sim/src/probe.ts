@@ -8,7 +8,8 @@ const PROBE_INDEX = 1_000_000;
 
 export function probeClient({ electionTimeoutMs, endMs }: Plan): ClientPlan {
   return {
-    session: false,
+    // A write whose slot comes with a snapshot is answered as unknown; in a session it is sent again.
+    session: true,
     concurrency: 1,
     // Where a slot holds one command, and one is under way at a time, those who ask again and again fill the queue for a while.
     attemptMs: 4000 + electionTimeoutMs,
