@@ -5,73 +5,45 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import t from 'tap';
-import { freePortRange, kvctlBin, root, type RunResult, runProgram } from '../support/cluster.js';
-
-const lines = (result: RunResult): Record<string, unknown>[] =>
-  result.stdout
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line));
+import { freePortRange, jsonLines, kvctlBin, root, runProgram } from '../support/cluster.js';
 
 t.test('a local cluster is started, hurt and stopped', async (t) => {
   const dir = path.join(t.testdir(), 'data');
   const port = await freePortRange(2);
   const cluster = (...args: string[]) =>
-    runProgram(kvctlBin, ['-o', 'json', 'cluster', ...args, '--dir', dir]);
+    runProgram(kvctlBin, ['-o', 'json', 'cluster', '--dir', dir, ...args]);
   t.teardown(() => cluster('down'));
   t.equal((await cluster('status')).code, 4, 'there is none');
-  const up = await runProgram(kvctlBin, [
-    '-o',
-    'json',
-    'cluster',
-    'up',
-    '--replicas',
-    '1',
-    '--port',
-    String(port),
-    '--dir',
-    dir,
-    '--',
-    '--log-level',
-    'warn',
-  ]);
-  t.match(lines(up), [{ id: 1, state: 'running', pid: Number }], up.stderr);
+  const founding = ['--replicas', '1', '--port', String(port)];
+  const up = await cluster('up', ...founding, '--', '--log-level', 'warn');
+  t.match(jsonLines(up), [{ id: 1, state: 'running', pid: Number }], up.stderr);
   t.equal((await cluster('up')).code, 4, 'already up');
   t.equal((await cluster('up', '--replicas', '3')).code, 2, 'not what it was founded with');
   t.equal((await cluster('kill', '2')).code, 2, 'no such replica');
   t.equal((await runProgram(kvctlBin, ['-e', `127.0.0.1:${port}`, 'put', 'a', '1'])).code, 0);
-  t.match(lines(await cluster('pause', '1')), [{ state: 'paused' }]);
+  t.match(jsonLines(await cluster('pause', '1')), [{ state: 'paused' }]);
   t.equal((await cluster('status')).code, 1);
-  t.match(lines(await cluster('resume', '1')), [{ state: 'running' }]);
-  t.match(lines(await cluster('status')), [{ id: 1, state: 'running', ready: true }]);
-  t.match(lines(await cluster('kill', '1')), [{ state: 'stopped', pid: null }]);
+  t.match(jsonLines(await cluster('resume', '1')), [{ state: 'running' }]);
+  t.match(jsonLines(await cluster('status')), [{ id: 1, state: 'running', ready: true }]);
+  t.match(jsonLines(await cluster('kill', '1')), [{ state: 'stopped', pid: null }]);
   t.equal((await cluster('kill', '1')).code, 4, 'it does not run');
   t.equal((await cluster('restart', '1')).code, 0);
   t.equal((await runProgram(kvctlBin, ['-e', `127.0.0.1:${port}`, 'get', 'a'])).stdout, '1\n');
   const member = (...args: string[]) => runProgram(kvctlBin, ['-e', `127.0.0.1:${port}`, 'member', ...args]);
-  t.match(lines(await cluster('add')), [{ id: 2, state: 'running', address: `127.0.0.1:${port + 1}` }]);
+  t.match(jsonLines(await cluster('add')), [{ id: 2, state: 'running', address: `127.0.0.1:${port + 1}` }]);
   const added = await member('add', '2');
   t.match(added, { code: 0, stdout: /^replica 2 is a voter\nsurvives the crash of 0/ }, added.stderr);
-  t.match(lines(await cluster('restart', '2')), [{ id: 2, state: 'running' }]);
+  t.match(jsonLines(await cluster('restart', '2')), [{ id: 2, state: 'running' }]);
   const removed = await member('remove', '2');
   t.match(removed, { code: 0, stdout: /^replica 2 is no member any more\n/ }, removed.stderr);
   t.equal((await cluster('status')).code, 0, 'who was removed is not missed');
   t.equal((await cluster('restart', '2')).code, 2, 'and cannot be started again');
   const other = path.join(dir, 'other');
-  const taken = await runProgram(kvctlBin, [
-    'cluster',
-    'up',
-    '--replicas',
-    '1',
-    '--port',
-    String(port),
-    '--dir',
-    other,
-  ]);
+  const taken = await runProgram(kvctlBin, ['cluster', 'up', ...founding, '--dir', other]);
   t.equal(taken.code, 4);
   t.match(taken.stderr, new RegExp(`port ${port} is taken`));
-  t.match(lines(await cluster('down')), [{ state: 'stopped' }]);
-  t.match(lines(await cluster('wipe', '1')), [{ state: 'stopped' }]);
+  t.match(jsonLines(await cluster('down')), [{ state: 'stopped' }]);
+  t.match(jsonLines(await cluster('wipe', '1')), [{ state: 'stopped' }]);
 });
 
 t.test('flags that kvd refuses are bad usage, and what was asked for besides is kept', async (t) => {
@@ -128,7 +100,7 @@ t.test('npm start: ready line, sample, clean stop, and everything there the seco
   t.same(await once(first.child, 'exit'), [0, null]);
   const stopped = await runProgram(kvctlBin, ['-o', 'json', 'cluster', 'status', '--dir', dir]);
   t.same(
-    lines(stopped).map((line) => line.state),
+    jsonLines(stopped).map((line) => line.state),
     ['stopped', 'stopped', 'stopped'],
   );
   t.match(await runProgram(main, ['--dir', dir, '--replicas', '5']), {

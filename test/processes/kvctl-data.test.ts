@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import t, { type Test } from 'tap';
 import {
+  jsonLines,
   kvctlBin,
   root,
   type RunResult,
@@ -94,11 +95,7 @@ class Running {
   }
 }
 
-const json = (text: string): Record<string, unknown>[] =>
-  text
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
+const json = (stdout: string): Record<string, unknown>[] => jsonLines({ stdout });
 
 t.test('on one replica', async (t) => {
   const { cluster, kvctl, check, start } = await setUp(t, 1);

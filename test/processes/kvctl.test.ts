@@ -6,6 +6,7 @@ import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import {
+  jsonLines,
   kvctlBin,
   root,
   type RunResult,
@@ -29,12 +30,6 @@ async function setUp(t: Test, replicas: number): Promise<{ cluster: TestCluster;
   const kvctl: Kvctl = (args, input = '') => runProgram(kvctlBin, args, { env, input });
   return { cluster, kvctl };
 }
-
-const lines = (result: RunResult): Record<string, unknown>[] =>
-  result.stdout
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line));
 
 t.test('on one replica', async (t) => {
   const { cluster, kvctl } = await setUp(t, 1);
@@ -75,11 +70,11 @@ t.test('on one replica', async (t) => {
   await t.test('values from stdin, bytes in hex and base64, words that look like flags', async (t) => {
     const bytes = Buffer.from([0, 255, 10, 13, 254]);
     await check(t, ['put', 'blob', '-'], 0, /revision/, bytes);
-    t.match(lines(await kvctl(['get', 'blob', '-o', 'json'])), [
+    t.match(jsonLines(await kvctl(['get', 'blob', '-o', 'json'])), [
       { key: 'blob', valueBase64: bytes.toString('base64') },
     ]);
     await check(t, ['--hex', 'put', '00ff', '6869'], 0, /revision/);
-    t.match(lines(await kvctl(['--base64', 'get', 'AP8=', '-o', 'json'])), [
+    t.match(jsonLines(await kvctl(['--base64', 'get', 'AP8=', '-o', 'json'])), [
       { keyBase64: 'AP8=', value: 'hi' },
     ]);
     await check(t, ['put', 'zero', '007'], 0, /revision/);
@@ -173,7 +168,7 @@ t.test('on one replica', async (t) => {
       new RegExp(`^{"count":${records.length}}\n$`),
     );
     t.same((await kvctl(['dump', 'trial/'])).stdout.trim().split('\n').sort(), [...records].sort());
-    const keys = lines(
+    const keys = jsonLines(
       await kvctl(['scan', 'trial/KVD-101/site/', '--limit', '3', '--keys-only', '-o', 'json']),
     );
     t.match(keys, [{ key: 'trial/KVD-101/site/01' }, { key: /patient/ }, { key: /visit/ }]);
@@ -199,7 +194,7 @@ t.test('on one replica', async (t) => {
 
   await t.test('scripts run, fail where they should and say where', async (t) => {
     const tour = await check(t, ['run', script('tour.kvd'), '-o', 'json'], 0, /summary/);
-    const steps = lines(tour);
+    const steps = jsonLines(tour);
     for (const op of ['PUT', 'GET', 'DELETE']) t.ok(steps.filter((step) => step.op === op).length >= 5, op);
     t.match(
       steps.find((step) => step.op === 'GET'),
@@ -216,7 +211,7 @@ t.test('on one replica', async (t) => {
     await check(t, ['run', '-', '--keep-going'], 1, /1 failed/, wrong);
     t.equal((await kvctl(['get', 'x'])).stdout, '3\n');
     const early = await check(t, ['run', '-', '-o', 'json'], 1, /"failed":1/, 'EXPECT 2\n');
-    t.match(lines(early)[0], { line: 1, op: 'EXPECT', value: '2', ok: false });
+    t.match(jsonLines(early)[0], { line: 1, op: 'EXPECT', value: '2', ok: false });
     t.match(early.stderr, /there was no GET before it/);
     const syntax = await check(t, ['run', '-'], 2, /^$/, 'PUT x 4\nGET "x\n');
     t.match(syntax.stderr, /stdin: line 2: /);
@@ -228,7 +223,7 @@ t.test('on one replica', async (t) => {
       /KVD_TOO_LARGE/,
       `PUT ${'k'.repeat(5000)} 1\n`,
     );
-    t.match(lines(refused)[0], { line: 1, op: 'PUT', error: 'KVD_TOO_LARGE' });
+    t.match(jsonLines(refused)[0], { line: 1, op: 'PUT', error: 'KVD_TOO_LARGE' });
   });
 
   await t.test('the shell reads its commands from a pipe', async (t) => {
@@ -258,9 +253,11 @@ t.test('on one replica', async (t) => {
       'json',
     ];
     const result = await kvctl(['chaos', 'set', '--replica', '1', ...set]);
-    t.match(lines(result), [{ id: 1, failRate: 0.25, intervalMs: 60_000, roles: ['learner', 'acceptor'] }]);
+    t.match(jsonLines(result), [
+      { id: 1, failRate: 0.25, intervalMs: 60_000, roles: ['learner', 'acceptor'] },
+    ]);
     await check(t, ['chaos', 'set', '--replica', '1', '--off'], 0, /off/);
-    t.match(lines(await kvctl(['chaos', '-o', 'json'])), [{ id: 1, failRate: 0, intervalMs: 60_000 }]);
+    t.match(jsonLines(await kvctl(['chaos', '-o', 'json'])), [{ id: 1, failRate: 0, intervalMs: 60_000 }]);
     await check(t, ['chaos', 'set', '--replica', '9', '--off'], 3, /^$/);
   });
 
@@ -317,7 +314,7 @@ t.test('on one replica', async (t) => {
 
 t.test('status tells of every replica, also of one that is gone', async (t) => {
   const { cluster, kvctl } = await setUp(t, 3);
-  const all = lines(await kvctl(['-e', cluster.address(2), 'status', '-o', 'json']));
+  const all = jsonLines(await kvctl(['-e', cluster.address(2), 'status', '-o', 'json']));
   t.same(
     all.map((line) => line.id),
     [1, 2, 3],
@@ -339,7 +336,7 @@ t.test('status tells of every replica, also of one that is gone', async (t) => {
   await cluster.leader();
   const after = await kvctl(['status', '-o', 'json']);
   t.equal(after.code, 0);
-  t.match(lines(after)[2], { id: 3, reachable: false, role: 'unreachable' });
+  t.match(jsonLines(after)[2], { id: 3, reachable: false, role: 'unreachable' });
   const leader = await cluster.leader();
   await cluster.kill(leader);
   const list = await kvctl(['member', 'list', '--timeout', '2000']);
@@ -348,7 +345,7 @@ t.test('status tells of every replica, also of one that is gone', async (t) => {
   const change = await kvctl(['member', 'remove', '3', '--timeout', '2000']);
   t.equal(change.code, 3);
   t.match(change.stderr, /nothing was done/);
-  const left = lines(await kvctl(['status', '-o', 'json'])).find((line) => line.reachable === true);
+  const left = jsonLines(await kvctl(['status', '-o', 'json'])).find((line) => line.reachable === true);
   t.match(left, { ready: false, reason: /leader/ });
   await cluster.kill(3 - leader);
   t.equal((await kvctl(['status'])).code, 3);

@@ -7,6 +7,7 @@ import path from 'node:path';
 import type { MemberReport, MembersReport } from '@kvd/protocol';
 import { type Test, test } from 'tap';
 import {
+  jsonLines,
   kvctlBin,
   type RunResult,
   runProgram,
@@ -47,7 +48,7 @@ test('five replicas lose one disk after the other, and admit each again by thems
     const named = `"incarnation":"${member.incarnation}","role":"voter"`;
     t.ok(cluster.log(id).includes(named), 'and so does its own');
   }
-  const listed = lines(await kvctl(cluster, 'member', 'list', '-o', 'json'));
+  const listed = jsonLines(await kvctl(cluster, 'member', 'list', '-o', 'json'));
   t.same(
     listed.map(({ id, role, note }) => [id, role, note]),
     cluster.ids.map((id) => [id, 'voter', '']),
@@ -247,13 +248,6 @@ function kvctl(cluster: TestCluster, ...words: readonly string[]): Promise<RunRe
 
 function kvctlAt(endpoints: string, ...words: readonly string[]): Promise<RunResult> {
   return runProgram(kvctlBin, words, { env: { KVCTL_ENDPOINTS: endpoints } });
-}
-
-function lines({ stdout }: RunResult): Record<string, unknown>[] {
-  return stdout
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
 }
 
 async function memberNow(cluster: TestCluster, id: number): Promise<MemberReport> {

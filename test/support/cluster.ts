@@ -321,6 +321,14 @@ export interface RunResult {
   readonly stderr: string;
 }
 
+/** Output of one JSON object a line. */
+export function jsonLines({ stdout }: Pick<RunResult, 'stdout'>): Record<string, unknown>[] {
+  return stdout
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
 /** Run a program of this repository to its end. */
 export async function runProgram(
   file: string,
