@@ -52,6 +52,7 @@ const SEEDS: readonly (readonly [number, number | null, string | null])[] = [
   [3818997767, null, null],
   [1512580446, null, null],
   [810000327, null, null],
+  [197368476, null, null],
   [6, null, 'witness-joins'],
   [4, null, 'members-come-and-go'],
   [6, null, 'members-come-and-go'],

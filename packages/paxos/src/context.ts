@@ -25,7 +25,10 @@ export interface NodeOptions {
   /** Count at founding only. */
   readonly alpha: number;
   readonly acceptQuorum?: number;
-  /** Who else may know something, besides those that the configuration names: asked while there is no leader. */
+  /**
+   * Who else may know something, besides those that the configuration names: asked while there is no leader, and for what
+   * another peer has cut.
+   */
   readonly contacts?: () => readonly ReplicaId[];
   /**
    * Counter of the highest ballot that the state has applied a batch of: a new ballot is above it, or its batches would do

@@ -35,6 +35,8 @@ export class Learner {
   /** How far each peer said that it knows. */
   private readonly peers = new Map<ReplicaId, Slot>();
   private fetching: { readonly from: ReplicaId; ticks: number } | null = null;
+  /** What we knew when a peer said that the slots after it are cut. */
+  private cutOffAt: Slot | null = null;
 
   constructor(
     recovered: RecoveredLog,
@@ -42,6 +44,8 @@ export class Learner {
     private readonly acceptor: () => Acceptor | null,
     private readonly out: Outbox,
     private readonly random: () => number,
+    /** Whoever can be asked, whether or not it is known to be ahead. */
+    private readonly others: () => readonly ReplicaId[],
   ) {
     this.chosenThrough = recovered.chosenThrough;
     for (const entry of recovered.accepted) {
@@ -115,11 +119,17 @@ export class Learner {
     if (this.fetching?.from === peer) this.fetching = null;
   }
 
+  /** A peer cut what comes next. Another may have it, also one that tells us nothing: a removed member that has not stopped. */
+  onCut(): void {
+    this.cutOffAt = this.chosenThrough;
+  }
+
   /** Ask one of the peers that know more, one page at a time. */
   fetchMore(): void {
     if (this.fetching) return;
     const ahead = [...this.peers].filter(([, slot]) => slot > this.chosenThrough).map(([id]) => id);
-    const from = ahead[Math.floor(this.random() * ahead.length)];
+    const asked = this.cutOffAt === this.chosenThrough ? [...new Set([...ahead, ...this.others()])] : ahead;
+    const from = asked[Math.floor(this.random() * asked.length)];
     if (from !== undefined) this.fetchFrom(from);
   }
 

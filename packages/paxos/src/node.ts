@@ -301,7 +301,15 @@ export class PaxosNode {
   }
 
   private buildLearner(recovered: RecoveredLog): Learner {
-    return new Learner(recovered, this.history, () => this.context.acceptor, this.out, this.options.random);
+    const { history, context, out, options } = this;
+    return new Learner(
+      recovered,
+      history,
+      () => context.acceptor,
+      out,
+      options.random,
+      () => this.everybody(),
+    );
   }
 
   private dispatch(input: Input): void {
@@ -347,7 +355,7 @@ export class PaxosNode {
     this.lonelyTicks = this.election.leader === 0 ? this.lonelyTicks + 1 : 0;
     if (this.lonelyTicks < this.options.timing.electionTicks) return;
     this.lonelyTicks = 0;
-    const peers = [...new Set([...this.peers(), ...(this.options.contacts?.() ?? [])])];
+    const peers = this.everybody();
     const peer = peers[Math.floor(this.options.random() * peers.length)];
     if (peer !== undefined) this.context.learner?.fetchFrom(peer);
   }
@@ -387,8 +395,9 @@ export class PaxosNode {
       case 'chosen':
         return learner?.onChosen(from.replicaId, message.entries, message.chosenThrough);
       case 'cut':
-        if (message.cutThrough > this.chosenThrough) this.snapshotFrom = from.replicaId;
-        return;
+        if (message.cutThrough <= this.chosenThrough) return;
+        this.snapshotFrom = from.replicaId;
+        return learner?.onCut();
       case 'take-over':
         if (acceptor && compareBallots(message.ballot, acceptor.promised) >= 0) this.proposer?.startPrepare();
         return;
@@ -487,6 +496,10 @@ export class PaxosNode {
       ? this.history.replicasFrom(this.chosenThrough + 1)
       : this.options.founding.map((member) => member.id);
     return ids.filter((id) => id !== this.self.replicaId);
+  }
+
+  private everybody(): ReplicaId[] {
+    return [...new Set([...this.peers(), ...(this.options.contacts?.() ?? [])])];
   }
 
   private get self(): Identity {

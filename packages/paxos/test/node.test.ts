@@ -26,6 +26,8 @@ class Alone {
   readonly sent: Message[] = [];
   /** Whom it asked for slots. */
   readonly asked: ReplicaId[] = [];
+  /** What every draw gives: 0 takes the first of many, 0.99 the last. */
+  draw = 0;
   private after: Message[] = [];
 
   constructor(log: RecoveredLog = member(2, IDS), mayFound = true, mayServe = () => true) {
@@ -40,7 +42,7 @@ class Alone {
         mayServe,
         timing: { electionTicks: 10, heartbeatTicks: 3 },
         inFlightSlots: 4,
-        random: () => 0,
+        random: () => this.draw,
       },
       log,
     );
@@ -82,6 +84,13 @@ class Alone {
 
   write(): void {
     while (this.begin()) this.end();
+  }
+
+  tick(ticks: number): void {
+    for (let i = 0; i < ticks; i += 1) {
+      this.node.step({ type: 'tick' });
+      this.write();
+    }
   }
 
   types(): string[] {
@@ -355,21 +364,29 @@ test('a page that brings nothing new is no reason to ask for the next at once', 
 
 test('who is gone is asked no more, though it knew more than anybody who is there', async (t) => {
   const replica = new Alone(recovered(2));
-  const tick = (ticks: number): void => {
-    for (let i = 0; i < ticks; i += 1) {
-      replica.node.step({ type: 'tick' });
-      replica.write();
-    }
-  };
   replica.hear(1, { type: 'chosen', entries: [], chosenThrough: 9 });
-  tick(1);
+  replica.tick(1);
   t.same(replica.asked, [1]);
   replica.node.step({ type: 'disconnected', peer: 1 });
   replica.hear(3, { type: 'chosen', entries: [], chosenThrough: 5 });
-  tick(1);
+  replica.tick(1);
   t.same(replica.asked, [1, 3], 'at once: no answer is waited for');
-  tick(100);
+  replica.tick(100);
   t.notOk(replica.asked.slice(1).includes(1), `asked ${replica.asked.join(', ')}`);
+});
+
+test('what a peer has cut is asked of everybody, known to be ahead or not', async (t) => {
+  const replica = new Alone();
+  replica.draw = 0.99;
+  replica.hear(1, { type: 'chosen', entries: [], chosenThrough: 9 });
+  replica.tick(1);
+  t.same(replica.asked, [1], 'nobody else is known to be ahead');
+  replica.hear(1, { type: 'cut', cutThrough: 5 });
+  replica.tick(12);
+  t.same(replica.asked, [1, 3], 'who never said how far it is');
+  replica.hear(3, { type: 'chosen', entries: [{ slot: 2, value: NOOP }], chosenThrough: 2 });
+  replica.tick(1);
+  t.same(replica.asked, [1, 3, 1], 'what comes now was cut by nobody yet');
 });
 
 test('a follower takes what an accept makes known before it looks whether it may accept in its slot', async (t) => {

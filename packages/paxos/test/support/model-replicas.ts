@@ -244,6 +244,7 @@ export class Replicas {
       () => acceptor,
       out,
       () => 0,
+      () => [],
     );
     return { acceptor, learner, out };
   }
