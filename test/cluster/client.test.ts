@@ -1,4 +1,6 @@
 /** @kvd/client on real replicas: what it promises while they are killed, paused and come back. */
+import { once } from 'node:events';
+import { type AddressInfo, connect as dial, createServer, type Server, type Socket } from 'node:net';
 import { connect, KvdError } from '@kvd/client';
 import t from 'tap';
 import { startCluster } from '../support/cluster.js';
@@ -83,6 +85,37 @@ t.test('a paused leader is left within seconds', async (t) => {
   await cluster.waitSameState();
 });
 
+t.test('a watch leaves a replica that is cut off from the others', async (t) => {
+  const gates = new Map<number, Gate>();
+  for (const id of [1, 2, 3]) gates.set(id, await Gate.open());
+  t.teardown(() => Promise.all([...gates.values()].map((gate) => gate.close())));
+  const dialOf = (id: number) =>
+    [...gates].filter(([peer]) => peer !== id).map(([peer, { port }]) => `${peer}=127.0.0.1:${port}`);
+  const flagsOf = (id: number) => ['--dial', dialOf(id).join(',')];
+  const cluster = await startCluster({ replicas: 3, flagsOf, noWait: true });
+  t.teardown(() => cluster.close());
+  for (const [id, gate] of gates) gate.target = Number(cluster.address(id).split(':')[1]);
+  await cluster.waitReady();
+
+  const leader = await cluster.leader();
+  const watching = await connect({ endpoints: cluster.endpoints });
+  const others = await connect({ endpoints: cluster.endpoints.filter((_, i) => i !== leader - 1) });
+  t.teardown(() => Promise.all([watching.close(), others.close()]));
+  const watch = watching.watch({ key: 'key', fromRevision: 1 });
+  const events = watch[Symbol.asyncIterator]();
+  await others.put('key', 'before');
+  t.equal((await events.next()).value?.text(), 'before');
+  gates.get(leader)?.cut();
+  await cluster.waitFor('another leader', async () => {
+    const statuses = await cluster.statuses();
+    return statuses.some(({ id, role }) => role === 'leader' && id !== leader) || undefined;
+  });
+  await others.put('key', 'meanwhile');
+  t.equal((await events.next()).value?.text(), 'meanwhile', 'of which the old leader knows nothing');
+  t.equal((await cluster.status(leader))?.leader, 0, 'which is cut off still');
+  watch.close();
+});
+
 t.test('without a quorum nothing is done, and that is what is said', async (t) => {
   const cluster = await startCluster({ replicas: 3 });
   t.teardown(() => cluster.close());
@@ -107,3 +140,50 @@ t.test('without a quorum nothing is done, and that is what is said', async (t) =
   await cluster.restart(leader);
   t.equal((await kv.get('a', { timeoutMs: 20_000 }))?.version, 1);
 });
+
+/** What the other replicas dial instead of one: until it is cut, all passes. */
+class Gate {
+  /** A port of this machine; 0: nobody is let in yet. */
+  target = 0;
+  private readonly sockets = new Set<Socket>();
+  private isCut = false;
+
+  private constructor(private readonly server: Server) {
+    server.on('connection', (socket) => this.accept(socket));
+  }
+
+  static async open(): Promise<Gate> {
+    const server = createServer({ noDelay: true }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return new Gate(server);
+  }
+
+  get port(): number {
+    return (this.server.address() as AddressInfo).port;
+  }
+
+  cut(): void {
+    this.isCut = true;
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  async close(): Promise<void> {
+    this.cut();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+
+  private accept(socket: Socket): void {
+    if (this.isCut || this.target === 0) return void socket.destroy();
+    const onward = dial({ port: this.target, host: '127.0.0.1', noDelay: true });
+    for (const end of [socket, onward]) {
+      this.sockets.add(end);
+      end.on('error', () => end.destroy());
+      end.on('close', () => {
+        this.sockets.delete(end);
+        socket.destroy();
+        onward.destroy();
+      });
+    }
+    socket.pipe(onward).pipe(socket);
+  }
+}

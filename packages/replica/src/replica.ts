@@ -56,6 +56,9 @@ const QUEUE_BYTES_MAX = 64 * 1024 * 1024;
 const QUIET_TICKS = 20;
 /** An election timeout has at least so many ticks, and four heartbeats, where two ticks may come together. */
 const QUIET_ELECTION_TICKS = 8;
+/** How long watches stay where no leader is heard: no shorter, and no shorter than so many elections. */
+const LEADERLESS_MS_MIN = 10_000;
+const LEADERLESS_ELECTIONS = 5;
 /** What replicas say to each other while nobody wants anything. */
 const ROUTINE: ReadonlySet<PeerMessage['type']> = new Set(['heartbeat', 'heartbeat-answer', 'report']);
 
@@ -148,6 +151,7 @@ export class Replica implements ReplicaApi, TransportHandler {
     );
     this.watches = new WatchHub(state, this.tracer, {
       tickMs: options.tickMs,
+      leaderlessMs: Math.max(LEADERLESS_MS_MIN, LEADERLESS_ELECTIONS * options.electionTimeoutMs),
       onStateFailure: (error) => this.onReadFailure(error),
     });
     this.housekeeper = new Housekeeper(state, options.tickMs, (command, done) =>
@@ -234,7 +238,7 @@ export class Replica implements ReplicaApi, TransportHandler {
     this.slowLeader.tick();
     this.keeper.tick();
     this.router.tick(wallMs);
-    this.watches.tick();
+    this.watches.tick(this.node.leader !== 0);
     this.drain();
   }
 

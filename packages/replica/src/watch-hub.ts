@@ -59,6 +59,8 @@ export interface WatchHubOptions {
   /** Length of a tick. */
   readonly tickMs?: number;
   readonly watchesMax?: number;
+  /** How long watches stay without a leader; absent: for ever. */
+  readonly leaderlessMs?: number;
   /** The history could not be read: the state has failed. */
   readonly onStateFailure?: (error: Error) => void;
 }
@@ -82,18 +84,26 @@ export class WatchHub {
   private readonly reads: WatchReads;
   private readonly marks: ProgressMarks;
   private readonly watchesMax: number;
+  private readonly leaderlessTicksMax: number;
   private readonly onStateFailure: (error: Error) => void;
   /** The last revision that was handed to the live watchers. */
   private live: Revision = 0;
   private count = 0;
+  private leaderlessTicks = 0;
   private stopped = false;
 
   constructor(
     private readonly state: WatchedState,
     private readonly tracer: Pick<Tracer, 'event'>,
-    { tickMs = 20, watchesMax = WATCHES_MAX, onStateFailure = () => {} }: WatchHubOptions = {},
+    {
+      tickMs = 20,
+      watchesMax = WATCHES_MAX,
+      leaderlessMs = Number.POSITIVE_INFINITY,
+      onStateFailure = () => {},
+    }: WatchHubOptions = {},
   ) {
     this.watchesMax = watchesMax;
+    this.leaderlessTicksMax = Math.ceil(leaderlessMs / tickMs);
     this.onStateFailure = onStateFailure;
     this.marks = new ProgressMarks(Math.ceil(PROGRESS_MS / tickMs));
     this.slow = new SlowClients(tickMs, {
@@ -178,7 +188,9 @@ export class WatchHub {
     this.onStateReplaced();
   }
 
-  tick(): void {
+  tick(hasLeader: boolean): void {
+    this.leaderlessTicks = hasLeader ? 0 : this.leaderlessTicks + 1;
+    if (this.leaderlessTicks >= this.leaderlessTicksMax) this.sendElsewhere();
     this.slow.tick();
     for (const watcher of this.retrying) {
       this.detach(watcher);
@@ -205,6 +217,15 @@ export class WatchHub {
       this.advance(watcher);
     }
     this.reads.pump();
+  }
+
+  /**
+   * Nobody may be there to tell us what is chosen: a replica that is cut off, or that was removed and whose peers have left.
+   * Its watchers would see a quiet cluster. Whoever comes back to it, for there is no better one, waits as long again.
+   */
+  private sendElsewhere(): void {
+    this.leaderlessTicks = 0;
+    this.endAll('KVD_UNAVAILABLE', 'this replica has heard no leader for a while');
   }
 
   /** End all watches, with where to go on elsewhere. */

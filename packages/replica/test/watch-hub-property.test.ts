@@ -105,9 +105,9 @@ class World {
       case 'hand out':
         return hub.onRevisions();
       case 'tick':
-        return hub.tick();
+        return hub.tick(true);
       case 'wait':
-        for (let i = 0; i < s.ticks; i += 1) hub.tick();
+        for (let i = 0; i < s.ticks; i += 1) hub.tick(true);
         return;
       case 'open':
         return this.open(s.sink, RANGES[s.range] ?? ALL, s.back, s.previous);
@@ -145,13 +145,13 @@ class World {
       for (const each of this.sinks) Object.assign(each, { bufferedBytes: 0, bytesAMessage: 0 });
       state.apply({ put: NAMES[i % NAMES.length] ?? 'a' });
       hub.onRevisions();
-      hub.tick();
+      hub.tick(true);
       state.finishReads();
     }
     while (state.revision < state.log.length) state.replay();
     hub.onRevisions();
     for (let i = 0; i < 10; i += 1) {
-      hub.tick();
+      hub.tick(true);
       state.finishReads();
     }
   }

@@ -26,8 +26,8 @@ function setUp(options: WatchHubOptions = {}) {
       hub.open(to, lastId, { ...range, fromRevision, previous });
       return lastId;
     },
-    ticks: (count: number): void => {
-      for (let i = 0; i < count; i += 1) hub.tick();
+    ticks: (count: number, hasLeader = true): void => {
+      for (let i = 0; i < count; i += 1) hub.tick(hasLeader);
     },
   };
 }
@@ -54,6 +54,25 @@ function brief(message: WatchMessage): string {
 }
 
 const story = (sink: FakeSink, watchId: number): string[] => sink.to(watchId).map(brief);
+
+test('who watches where no leader is heard for long is sent elsewhere, with where to go on', (t) => {
+  const { state, hub, sink, watch, ticks } = setUp({ leaderlessMs: 5 * TICK_MS });
+  const first = watch(ALL);
+  state.apply({ put: 'a' });
+  hub.onRevisions();
+  ticks(4, false);
+  ticks(1);
+  ticks(4, false);
+  t.strictSame(story(sink, first), ['+0', '0>1 a=v1'], 'elections are no reason');
+  ticks(1, false);
+  t.strictSame(story(sink, first).at(-1), '!KVD_UNAVAILABLE 2');
+  const again = watch(ALL, 2);
+  ticks(4, false);
+  t.strictSame(story(sink, again), ['+1'], 'who comes back is taken, for as long again');
+  ticks(1, false);
+  t.strictSame(story(sink, again).at(-1), '!KVD_UNAVAILABLE 2');
+  t.end();
+});
 
 test('who watches from now on is told what happens from now on, with what was there if that was asked for', async (t) => {
   const { state, hub, sink, watch } = setUp();
@@ -204,7 +223,7 @@ test('a client that does not read is told once, costs no memory, and goes on whe
   for (let i = 0; i < 3_000; i += 1) {
     state.apply({ put: 'k', value: '' });
     hub.onRevisions();
-    if (i % 100 === 0) hub.tick();
+    if (i % 100 === 0) hub.tick(true);
     // It reads a little now and then, not enough.
     slow.bufferedBytes = i % 500 === 499 ? 0.6 * MIB : 2 * MIB;
   }
