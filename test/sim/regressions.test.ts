@@ -53,6 +53,8 @@ const SEEDS: readonly (readonly [number, number | null, string | null])[] = [
   [1512580446, null, null],
   [810000327, null, null],
   [197368476, null, null],
+  [1016283861, null, null],
+  [64, 3, 'joiner-crashes'],
   [6, null, 'witness-joins'],
   [4, null, 'members-come-and-go'],
   [6, null, 'members-come-and-go'],

@@ -18,6 +18,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import t, { type Test, test } from 'tap';
 import type { RecoveredLog } from '@kvd/paxos';
 import type { Done } from '@kvd/replica';
@@ -205,6 +206,19 @@ test('the directory of another replica, another founding or a newer format is re
     () => decodeIdentity(older.replace('"format":2', '"format":6')),
     /fails its checksum/,
     'and in an older one',
+  );
+  t.throws(
+    () =>
+      decodeIdentity(before.replace('"format":4', '"format":5').replace('"replicaId":1', '"replicaId":3')),
+    /fails its checksum/,
+    'and with another elsewhere: no later version',
+  );
+  const later = { ...JSON.parse(before), format: 5, more: [1], check: undefined };
+  const check = crc32(JSON.stringify(later)).toString(16).padStart(8, '0');
+  t.equal(
+    decodeIdentity(JSON.stringify({ ...later, check })).format,
+    5,
+    'one that says more than is known here',
   );
   writeFileSync(join(path, 'identity.json'), before);
   t.notOk(existsSync(join(path, 'set-aside')));

@@ -32,6 +32,7 @@ interface Asked {
   refusals: number;
   /** It may be done until then, whatever became of it. */
   lingersMs: number;
+  lastAsked: ReplicaId;
   over: boolean;
 }
 
@@ -129,7 +130,7 @@ export class Operator {
     const { clock, plan, journal } = this.world;
     journal.say('operator', () => `wants ${JSON.stringify(change)}`);
     const deadlineMs = Math.min(latestMs, clock.nowMs + plan.electionTimeoutMs * 40);
-    const asked = { change, deadlineMs, refusals: 0, lingersMs: 0, over: false };
+    const asked = { change, deadlineMs, refusals: 0, lingersMs: 0, lastAsked: 0, over: false };
     this.asked.push(asked);
     this.attempt(asked);
   }
@@ -148,9 +149,12 @@ export class Operator {
     const again = (): void => {
       clock.after(plan.electionTimeoutMs * random.between(0.3, 1.5), () => this.attempt(asked));
     };
-    const host = random.pick(world.hosts);
+    const drawn = random.pick(world.hosts);
+    // Who was no help is not asked again at once: a joiner may know of no leader for long.
+    const host = drawn.id === asked.lastAsked ? (world.hosts[drawn.id % world.hosts.length] ?? drawn) : drawn;
     // Somebody who looks before he asks: who has just lost a disk is not to lose a voter as well.
     if (!host.isUp || clock.nowMs < world.faults.diskLostMs + NEWS_MS) return again();
+    asked.lastAsked = host.id;
     const timeoutMs = plan.electionTimeoutMs * 4;
     const request = { type: 'members', timeoutMs, change, plan: false, force: false } as const;
     const requestId = this.nextRequestId++;
