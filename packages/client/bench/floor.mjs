@@ -1,12 +1,14 @@
 // How fast the parts would be with nothing in between: a leader that is fixed, group commit into a synced LevelDB, raw bytes
 // forwarded over ws, one decoder, a map in memory and a write-back that is synced. No ballots, no recovery, no sessions, no
 // history, no hashes: what kvd is slower by is what these cost. Three processes on loopback in a scratch directory, and the
-// client is this one; 100 B values that do not compress, on 10,000 keys. Run after a build:
+// client is this one; 100 B values that do not compress, on 10,000 keys. Then the same through the HTTP server of Node.js on the
+// leader, asked by h2load on 64 connections, if that is installed. Run after a build:
 //   node packages/client/bench/floor.mjs [rounds] [seconds per measurement]
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -21,6 +23,7 @@ const HOST = '127.0.0.1';
 const REPLICAS = 3;
 const MAJORITY = 2;
 const KEYS = 10_000;
+const VALUE_BYTES = 100;
 const IN_FLIGHT = [1, 64, 1024];
 const FLUSH_KEYS = 4_000;
 const FLUSH_MS = 100;
@@ -35,12 +38,20 @@ else await measureAll(Number(process.argv[2] ?? 3), Number(process.argv[3] ?? 3)
 
 /** A follower, or with the ports of followers the leader. Prints its port when it is ready. */
 async function serve(directory, followers) {
-  const server = new WebSocketServer({ port: 0, host: HOST, ...WS });
-  await once(server, 'listening');
+  const http = createServer({ keepAliveTimeout: 60_000 }).listen(0, HOST);
+  await once(http, 'listening');
+  const server = new WebSocketServer({ server: http, ...WS });
   const log = await openLog(path.join(directory, 'log'));
   const state = await openState(path.join(directory, 'state'));
-  server.on('connection', await (followers.length > 0 ? lead(log, state, followers) : follow(log, state)));
-  console.log(server.address().port);
+  if (followers.length === 0) server.on('connection', follow(log, state));
+  else {
+    const take = await lead(log, state, followers);
+    server.on('connection', (socket) =>
+      socket.on('message', (bytes) => take(bytes, (numbers) => socket.send(encoder.encode(numbers)))),
+    );
+    http.on('request', (request, response) => void takeRequest(request, response, take));
+  }
+  console.log(http.address().port);
 }
 
 async function lead(log, state, followers) {
@@ -65,16 +76,23 @@ async function lead(log, state, followers) {
     while (slots.get(chosen + 1)?.votes >= MAJORITY) {
       const { from } = slots.get(++chosen);
       slots.delete(chosen);
-      for (const { socket, bytes } of from) socket.send(encoder.encode(state.apply(bytes)));
+      for (const { answer, bytes } of from) answer(state.apply(bytes));
     }
     propose();
   };
   for (const link of links) link.on('message', (bytes) => vote(bytes.readUInt32LE(0)));
-  return (socket) =>
-    socket.on('message', (bytes) => {
-      waiting.push({ socket, bytes });
-      setImmediate(propose);
-    });
+  return (bytes, answer) => {
+    waiting.push({ answer, bytes });
+    setImmediate(propose);
+  };
+}
+
+/** PUT /KEY with the value as body. */
+async function takeRequest(request, response, take) {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  const answer = ([number]) => response.end(`{"number":${number}}\n`);
+  take(encoder.encode([0, request.url.slice(1), Buffer.concat(chunks)]), answer);
 }
 
 function follow(log, state) {
@@ -168,17 +186,16 @@ async function measureAll(rounds, seconds) {
   try {
     const followers = [];
     while (followers.length < REPLICAS - 1) followers.push(await start([]));
-    const put = await client(await start(followers));
+    const port = await start(followers);
+    const put = await client(port);
     await measure(put, 64, 2);
     for (const inFlight of IN_FLIGHT) {
       await measure(put, inFlight, 1);
       const rates = [];
       for (let round = 0; round < rounds; round++) rates.push(await measure(put, inFlight, seconds));
-      const sorted = [...rates].sort((a, b) => a - b);
-      console.log(
-        `put ${inFlight} in flight: ${sorted[Math.floor(sorted.length / 2)]}/s (${rates.join(', ')})`,
-      );
+      print(`put ${inFlight} in flight`, rates);
     }
+    measureHttp(port, directory, rounds, seconds);
   } finally {
     for (const replica of replicas) replica.kill('SIGKILL');
     rmSync(directory, { recursive: true, force: true });
@@ -210,7 +227,7 @@ async function client(port) {
 
 /** Puts a second, closed loop. */
 async function measure(put, inFlight, seconds) {
-  const value = randomBytes(100);
+  const value = randomBytes(VALUE_BYTES);
   const beganMs = performance.now();
   let count = 0;
   const loop = async () => {
@@ -218,4 +235,37 @@ async function measure(put, inFlight, seconds) {
   };
   await Promise.all(Array.from({ length: inFlight }, loop));
   return Math.round((count / (performance.now() - beganMs)) * 1000);
+}
+
+function measureHttp(port, directory, rounds, seconds) {
+  const value = path.join(directory, 'value');
+  writeFileSync(value, randomBytes(VALUE_BYTES));
+  const args = [
+    '--h1',
+    '-c',
+    '64',
+    '-t',
+    '1',
+    '-d',
+    value,
+    '-H',
+    ':method: PUT',
+    `http://${HOST}:${port}/key`,
+  ];
+  const rates = [];
+  for (let round = 0; round < rounds; round++) {
+    const times = ['-D', String(seconds), '--warm-up-time', '2'];
+    const { stdout = '', error } = spawnSync('h2load', [...times, ...args], { encoding: 'utf8' });
+    if (error !== undefined) {
+      console.log(`no puts over HTTP: h2load does not start (${error.code}; Debian: nghttp2-client)`);
+      return;
+    }
+    rates.push(Math.round(Number(/status codes: (\d+) 2xx/.exec(stdout)?.[1]) / seconds));
+  }
+  print('put over HTTP, 64 connections', rates);
+}
+
+function print(what, rates) {
+  const sorted = [...rates].sort((a, b) => a - b);
+  console.log(`${what}: ${sorted[Math.floor(sorted.length / 2)]}/s (${rates.join(', ')})`);
 }
