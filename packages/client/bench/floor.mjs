@@ -255,7 +255,7 @@ function measureHttp(port, directory, rounds, seconds) {
   const rates = [];
   for (let round = 0; round < rounds; round++) {
     const times = ['-D', String(seconds), '--warm-up-time', '2'];
-    const { stdout = '', error } = spawnSync('h2load', [...times, ...args], { encoding: 'utf8' });
+    const { stdout, error } = spawnSync('h2load', [...times, ...args], { encoding: 'utf8' });
     if (error !== undefined) {
       console.log(`no puts over HTTP: h2load does not start (${error.code}; Debian: nghttp2-client)`);
       return;
