@@ -382,6 +382,18 @@ test('what would leave no quorum is refused, and can be forced; what no cluster 
   t.end();
 });
 
+test('a leader that has only just begun waits for reports before it says that there is no quorum', (t) => {
+  const stage = new Stage(configurationOf([1, 2, 3, 4]));
+  for (const id of [2, 3, 4]) stage.fallsSilent(identity(id));
+  stage.ask({ type: 'remove', replicaId: 4 });
+  stage.run(REPORT_TICKS);
+  t.equal(stage.proposed.length, 0);
+  for (const id of [2, 3]) stage.speaks(identity(id));
+  stage.run(2 * REPORT_TICKS);
+  t.strictSame(stage.proposedMembers, ['1v', '2v', '3v']);
+  t.end();
+});
+
 test('a change that is so already is none, and one that is overtaken is asked for again', (t) => {
   const stage = new Stage(configurationOf([1, 2, 3], { 3: 'learner' }));
   stage.run(LONG);

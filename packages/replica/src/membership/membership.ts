@@ -239,6 +239,12 @@ export class Membership {
       const refusedStep = resolution.steps.find(
         ({ refused, forceable }) => refused !== '' && !(query.force && forceable),
       );
+      if (refusedStep?.forceable && this.standing.ledTicks < 2 * this.options.electionTicks) {
+        // Who is there may not have reported to a leader that has only just begun.
+        pending.waitsFor = refusedStep.refused;
+        this.asked.unshift(first);
+        return false;
+      }
       if (refusedStep) {
         const hint = refusedStep.forceable ? ' (it can be forced)' : '';
         pending.fail('KVD_MEMBERS_REFUSED', `${refusedStep.what}: ${refusedStep.refused}${hint}`);
