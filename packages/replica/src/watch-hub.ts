@@ -225,6 +225,7 @@ export class WatchHub {
    */
   private sendElsewhere(): void {
     this.leaderlessTicks = 0;
+    if (this.count > 0) this.tracer.event('warn', 'watches-sent-elsewhere', { watches: this.count });
     this.endAll('KVD_UNAVAILABLE', 'this replica has heard no leader for a while');
   }
 

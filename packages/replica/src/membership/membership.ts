@@ -229,27 +229,16 @@ export class Membership {
       query.change as NonNullable<MembersQuery['change']>,
       this.standing.situation(),
     );
-    if (resolution.type === 'nothing') this.reply(pending, resolution, resolution.message);
-    else if (resolution.type === 'hand-over') this.handOver(pending, resolution);
-    else if (resolution.type === 'refused') pending.fail('KVD_MEMBERS_REFUSED', resolution.message);
-    else if (resolution.type === 'later') {
-      pending.waitsFor = resolution.message;
+    const refusal = refusalOf(resolution, query.force);
+    // Who is there may not have reported yet to a leader that has only just begun.
+    const isLater = resolution.type === 'later' || (refusal !== '' && this.standing.hasJustBegun);
+    if (isLater) {
+      pending.waitsFor = resolution.type === 'later' ? resolution.message : refusal;
       this.asked.unshift(first);
-    } else {
-      const refusedStep = resolution.steps.find(
-        ({ refused, forceable }) => refused !== '' && !(query.force && forceable),
-      );
-      if (refusedStep?.forceable && this.standing.ledTicks < 2 * this.options.electionTicks) {
-        // Who is there may not have reported to a leader that has only just begun.
-        pending.waitsFor = refusedStep.refused;
-        this.asked.unshift(first);
-        return false;
-      }
-      if (refusedStep) {
-        const hint = refusedStep.forceable ? ' (it can be forced)' : '';
-        pending.fail('KVD_MEMBERS_REFUSED', `${refusedStep.what}: ${refusedStep.refused}${hint}`);
-        return false;
-      }
+    } else if (refusal !== '') pending.fail('KVD_MEMBERS_REFUSED', refusal);
+    else if (resolution.type === 'nothing') this.reply(pending, resolution, resolution.message);
+    else if (resolution.type === 'hand-over') this.handOver(pending, resolution);
+    else if (resolution.type === 'steps') {
       const [step] = resolution.steps;
       if (step && this.propose(step.configuration, step.what, pending)) return true;
       if (!pending.answered) this.asked.unshift(first);
@@ -311,8 +300,7 @@ export class Membership {
   /** It is reached elsewhere now. */
   private move(member: Member, members: readonly Member[]): boolean {
     const live = this.neighbours.with(member);
-    if (!live || live.address === member.address || this.standing.ledTicks < 2 * this.options.electionTicks)
-      return false;
+    if (!live || live.address === member.address || this.standing.hasJustBegun) return false;
     const moved = withMember(members, { ...member, address: live.address });
     return this.proposeAlone(moved, `note that replica ${member.replicaId} is at ${live.address}`);
   }
@@ -388,4 +376,13 @@ export class Membership {
       report: surveyOf(this, this.host, this.neighbours, steps, message, this.options.readmit),
     });
   }
+}
+
+/** Why what was asked for is not done; empty: it can be. */
+function refusalOf(resolution: Resolution, force: boolean): string {
+  if (resolution.type === 'refused') return resolution.message;
+  if (resolution.type !== 'steps') return '';
+  const step = resolution.steps.find(({ refused, forceable }) => refused !== '' && !(force && forceable));
+  if (step === undefined) return '';
+  return `${step.what}: ${step.refused}${step.forceable ? ' (it can be forced)' : ''}`;
 }

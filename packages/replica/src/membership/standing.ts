@@ -38,6 +38,11 @@ export class Standing {
     if (markIsDue) this.marks = [...this.marks.slice(1 - MARKS), this.host.chosenThrough];
   }
 
+  /** Not everybody may have connected and reported yet. */
+  get hasJustBegun(): boolean {
+    return this.ledTicks < 2 * this.options.electionTicks;
+  }
+
   retire(): void {
     this.ledTicks = 0;
     this.marks = [];
@@ -116,7 +121,7 @@ export class Standing {
   whyNotYet({ witness }: Stranger): string {
     if (witness === null) return 'it has not reported yet';
     // A new leader has not heard yet of all that answers.
-    if (this.ledTicks < 2 * this.options.electionTicks) return 'the leader has only just begun';
+    if (this.hasJustBegun) return 'the leader has only just begun';
     return '';
   }
 }
