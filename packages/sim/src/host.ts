@@ -29,6 +29,8 @@ import type { World } from './world.js';
 const RESTART_MS = 400;
 /** Values here are of some five characters. */
 const APART_BYTES = 4;
+const SPAN_REVISIONS = 32;
+const FIRST_LIFE = 1;
 
 /** Of a state: where it writes, and what is changed behind its back. */
 interface StateInside {
@@ -160,6 +162,8 @@ export class Host implements Station {
         cacheBytes: this.random.chance(0.5) ? 4 * 1024 : 1024 * 1024,
         // Some of the values lie apart, and some lives find what others left.
         apartBytes: life % 2 === 0 ? APART_BYTES : DEFAULT_STATE_OPTIONS.apartBytes,
+        // The first life is that of a program which knew no spans.
+        spanRevisions: life === FIRST_LIFE ? 0 : SPAN_REVISIONS,
       },
     };
     openMemoryDirectory(this.disk.memory, request, schedule, ofState).then(

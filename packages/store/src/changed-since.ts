@@ -7,7 +7,7 @@ import type { Done } from '@kvd/replica';
 import { keyBytes } from './bytes.js';
 import { damaged } from './errors.js';
 import type { HistoryBuffer } from './history-buffer.js';
-import { decodeVersion, versionKey } from './history-records.js';
+import { decodeVersion } from './history-records.js';
 import { isIn, type TextRange } from './key-range.js';
 import type { KvRecord } from './kv-record.js';
 import type { OrderedStore } from './ordered-store.js';
@@ -15,15 +15,22 @@ import { RevisionParts } from './revision-parts.js';
 import { unseal } from './sealed.js';
 import { stateKey } from './state-records.js';
 import { completed } from './values-apart.js';
+import type { VersionSpans } from './version-spans.js';
+
+interface Superseded {
+  readonly revision: Revision;
+  readonly by: Revision;
+}
 
 export class ChangedSince {
   private readonly parts: RevisionParts;
-  /** By key: the revision of the version that it had; 0: none. */
-  private readonly before = new Map<string, Revision>();
+  /** By key: the revision of the version that it had, 0: none; and the one that superseded it. */
+  private readonly before = new Map<string, Superseded>();
 
   constructor(
     private readonly store: OrderedStore,
     private readonly generation: number,
+    private readonly spans: VersionSpans,
     private readonly history: HistoryBuffer,
     private readonly range: TextRange,
     private readonly revision: Revision,
@@ -31,37 +38,40 @@ export class ChangedSince {
     this.parts = new RevisionParts(store, generation, history, { revision: revision + 1, index: 0 });
   }
 
-  /** The keys that were there, with the revision of what they had, in no order. */
-  read(done: Done<readonly (readonly [key: string, revision: Revision])[]>): void {
+  /** The keys that were there, in no order. */
+  read(done: Done<readonly string[]>): void {
     this.parts.read(
       ({ revision, events }) => {
         if (revision <= this.revision) return true;
         for (const { key, before } of events) {
-          if (isIn(key, this.range) && !this.before.has(key)) this.before.set(key, before);
+          if (isIn(key, this.range) && !this.before.has(key))
+            this.before.set(key, { revision: before, by: revision });
         }
         return true;
       },
       (error) =>
         done(
           error,
-          [...this.before].filter(([, before]) => before > 0),
+          [...this.before].flatMap(([key, { revision }]) => (revision > 0 ? [key] : [])),
         ),
     );
   }
 
-  /** With its value. @throws StoreError damaged: it is not there, or was compacted meanwhile */
-  recordOf(key: string, revision: Revision): KvRecord {
-    const record = this.history.versionOf(key, revision)?.record ?? this.onDisk(key, revision);
-    const read = (value: Buffer): Buffer | undefined => this.store.get(stateKey(this.generation, value));
-    return completed(keyBytes(key), record, read);
+  /** What one of them had, with its value. @throws StoreError damaged: it is not there, or was compacted meanwhile */
+  recordOf(key: string): KvRecord {
+    const { revision, by } = this.before.get(key) as Superseded;
+    const record = this.history.versionOf(key, revision)?.record ?? this.onDisk(key, revision, by);
+    return completed(keyBytes(key), record, this.onLogical);
   }
 
-  private onDisk(key: string, revision: Revision): KvRecord {
-    const logical = versionKey(key, revision);
-    const sealed = this.store.get(stateKey(this.generation, logical));
-    if (sealed === undefined) throw damaged(`version ${revision} of a key is missing from the history`);
-    return decodeVersion(logical, unseal(logical, sealed).body).record;
+  private onDisk(key: string, revision: Revision, by: Revision): KvRecord {
+    const found = this.spans.find(this.onLogical, key, revision, by);
+    if (found === undefined) throw damaged(`version ${revision} of a key is missing from the history`);
+    return decodeVersion(found.logical, unseal(found.logical, found.sealed).body).record;
   }
+
+  private readonly onLogical = (logical: Buffer): Buffer | undefined =>
+    this.store.get(stateKey(this.generation, logical));
 
   close(): void {
     this.parts.close();

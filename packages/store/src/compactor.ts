@@ -8,17 +8,12 @@ import type { Done } from '@kvd/replica';
 import { keyBytes } from './bytes.js';
 import { subtractSealed } from './content-hash.js';
 import { damaged } from './errors.js';
-import {
-  decodeRevisions,
-  decodeVersion,
-  type RevisionPart,
-  revisionKey,
-  versionKey,
-} from './history-records.js';
+import { decodeRevisions, decodeVersion, type RevisionPart, revisionKey } from './history-records.js';
 import { isStub } from './kv-record.js';
 import type { OrderedStore, StoreOp } from './ordered-store.js';
 import { unseal } from './sealed.js';
 import { type KeptHistory, PREFIX_BYTES, type StateHead, stateKey, valueKey } from './state-records.js';
+import type { VersionSpans } from './version-spans.js';
 
 /** Records of revisions that one page reads at most; and records that it removes, but for those of its last one. */
 const PAGE_READS = 32;
@@ -33,7 +28,12 @@ export interface CompactedPage {
 }
 
 /** The next page. Errors: StoreError damaged. */
-export function compactPage(store: OrderedStore, head: StateHead, done: Done<CompactedPage>): void {
+export function compactPage(
+  store: OrderedStore,
+  head: StateHead,
+  spans: VersionSpans,
+  done: Done<CompactedPage>,
+): void {
   const { generation, kept, compactRevision } = head;
   const gte = stateKey(generation, revisionKey(0));
   const reader = store.range({ gte, lt: stateKey(generation, revisionKey(compactRevision + 1)) });
@@ -43,6 +43,7 @@ export function compactPage(store: OrderedStore, head: StateHead, done: Done<Com
   const hash = kept.hash.clone();
   let { compactedThrough } = kept;
   let doneUntil = 0;
+  const read = (logical: Buffer): Buffer | undefined => store.get(stateKey(generation, logical));
   const remove = (diskKey: Buffer, sealed: Buffer): void => {
     subtractSealed(hash, sealed);
     ops.push({ key: diskKey, value: null });
@@ -59,16 +60,13 @@ export function compactPage(store: OrderedStore, head: StateHead, done: Done<Com
           doneUntil = revision;
           break;
         }
-        for (const { events } of parts) {
+        for (const { revision: superseded, events } of parts) {
           for (const { key, before } of events) {
             if (before === 0) continue;
-            const versionLogical = versionKey(key, before);
-            const versionDiskKey = stateKey(generation, versionLogical);
-            const version = store.get(versionDiskKey);
-            if (version === undefined)
-              throw damaged(`version ${before} of a key is missing from the history`);
-            remove(versionDiskKey, version);
-            const { record } = decodeVersion(versionLogical, unseal(versionLogical, version).body);
+            const found = spans.find(read, key, before, superseded);
+            if (found === undefined) throw damaged(`version ${before} of a key is missing from the history`);
+            remove(stateKey(generation, found.logical), found.sealed);
+            const { record } = decodeVersion(found.logical, unseal(found.logical, found.sealed).body);
             if (isStub(record)) values.push(stateKey(generation, valueKey(keyBytes(key), before)));
           }
         }

@@ -5,18 +5,13 @@
 import type { Revision } from '@kvd/protocol';
 import { ByteArena } from './byte-arena.js';
 import { addSealed, Hash64 } from './content-hash.js';
-import {
-  type RevisionDone,
-  type RevisionPart,
-  sealVersion,
-  type Version,
-  versionKey,
-} from './history-records.js';
+import { type RevisionDone, type RevisionPart, sealVersion, type Version } from './history-records.js';
 import { type KvRecord, modRevisionOf } from './kv-record.js';
 import type { StoreOp } from './ordered-store.js';
 import { RevisionLog } from './revision-log.js';
 import { seal } from './sealed.js';
 import { hasNewValue, valueOp } from './values-apart.js';
+import type { VersionSpans } from './version-spans.js';
 
 /**
  * Versions lie in lists and not in an object each, and their bytes in an arena, for all of them live until the next flush;
@@ -171,13 +166,14 @@ export class HistoryRecords {
     private readonly flush: number,
     /** The revision that is on disk. */
     private readonly flushed: Revision,
+    private readonly spans: VersionSpans,
   ) {}
 
   /** Once. */
   *make(): Generator<StoreOp> {
-    const { layer, flush, flushed } = this;
+    const { layer, flush, flushed, spans } = this;
     for (const [key, version] of layer.versions()) {
-      const logical = versionKey(key, version.revision);
+      const logical = spans.keyOf(key, version);
       yield this.counted(logical, sealVersion(logical, flush, version));
       // No part of the kept history: its stub is.
       if (hasNewValue(version.record, flushed)) yield valueOp(key, version.record);

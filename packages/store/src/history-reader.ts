@@ -19,13 +19,7 @@ import {
 import type { Done, HistoryQuery } from '@kvd/replica';
 import { keyBytes, keyText } from './bytes.js';
 import { asStoreError, damaged } from './errors.js';
-import {
-  decodeVersion,
-  type RevisionPart,
-  type StoredEvent,
-  versionKey,
-  versionsPrefix,
-} from './history-records.js';
+import { decodeVersion, type RevisionPart, type StoredEvent } from './history-records.js';
 import { isIn, type TextRange } from './key-range.js';
 import { entryOf, type KvRecord, modRevisionOf } from './kv-record.js';
 import type { StateModel } from './model.js';
@@ -84,27 +78,31 @@ export function entryAt(
   } catch (error) {
     return store.defer(() => answer(error as Error, null));
   }
-  const gte = stateKey(model.generation, versionsPrefix(text));
-  const lt = stateKey(model.generation, versionKey(text, revision + 1));
-  const reader = store.range({ gte, lt, reverse: true });
-  reader.next(1, (error, pairs) => {
-    const end = (failure: Error | null, record: KvRecord | null): void => {
-      reader.close();
-      answer(failure, record);
-    };
-    if (error !== null) return end(error, null);
-    let stored: KvRecord | null;
-    try {
-      checkRevision(model, revision);
-      stored = versionIn(pairs[0], revision);
-    } catch (thrown) {
-      return end(asStoreError(thrown), null);
-    }
-    if (stored === null) return end(null, null);
-    completeAll(reader, model.generation, [[key, stored]], (failure, [record]) =>
-      end(failure, record ?? null),
-    );
-  });
+  const groups = model.spans.rangesAt(model.generation, text, revision, model.revision);
+  const readers = groups.map((ranges) => store.range(...ranges));
+  const end = (failure: Error | null, record: KvRecord | null): void => {
+    for (const reader of readers) reader.close();
+    answer(failure, record);
+  };
+  const next = (at: number): void => {
+    const reader = readers[at];
+    if (reader === undefined) return end(null, null);
+    reader.next(1, (error, pairs) => {
+      if (error !== null) return end(error, null);
+      let stored: KvRecord | null;
+      try {
+        checkRevision(model, revision);
+        stored = versionIn(pairs[0], revision);
+      } catch (thrown) {
+        return end(asStoreError(thrown), null);
+      }
+      if (stored === null) return next(at + 1);
+      completeAll(reader, model.generation, [[key, stored]], (failure, [record]) =>
+        end(failure, record ?? null),
+      );
+    });
+  };
+  next(0);
 }
 
 /** What the version says that is the last before a revision. @throws StoreError damaged */
@@ -235,24 +233,27 @@ class PageBuilder {
   }
 
   private resolve(revision: Revision, { kind, key, before }: StoredEvent): KvEvent {
-    const previous = this.query.previous && before > 0 ? this.entry(key, before) : null;
-    if (kind === 'put') return { type: 'put', entry: this.entry(key, revision), previous };
+    const previous = this.query.previous && before > 0 ? this.entry(key, before, revision) : null;
+    if (kind === 'put') return { type: 'put', entry: this.entry(key, revision, null), previous };
     return { type: 'delete', key: keyBytes(key), modRevision: revision, previous };
   }
 
-  /** The version of the key that this very revision made. */
-  private entry(key: string, revision: Revision): Entry {
+  /** The version of the key that this very revision made; and which superseded it, if that is known. */
+  private entry(key: string, revision: Revision, superseded: Revision | null): Entry {
     const present = this.model.space.lookup(key);
     if (present !== null && modRevisionOf(present) === revision) return entryOf(keyBytes(key), present);
-    const record = this.model.space.history.versionOf(key, revision)?.record ?? this.fromDisk(key, revision);
+    const inMemory = this.model.space.history.versionOf(key, revision);
+    const record = inMemory?.record ?? this.fromDisk(key, revision, superseded);
     return entryOf(keyBytes(key), this.model.space.withValue(keyBytes(key), record));
   }
 
-  private fromDisk(key: string, revision: Revision): KvRecord {
-    const logical = versionKey(key, revision);
-    const sealed = this.store.get(stateKey(this.model.generation, logical));
-    const version = sealed === undefined ? null : decodeVersion(logical, unseal(logical, sealed).body);
-    if (version !== null) return version.record;
+  private fromDisk(key: string, revision: Revision, superseded: Revision | null): KvRecord {
+    const { model, store } = this;
+    const read = (logical: Buffer): Buffer | undefined => store.get(stateKey(model.generation, logical));
+    const [first, last] = superseded === null ? [revision + 1, model.revision] : [superseded, superseded];
+    const found = model.spans.find(read, key, revision, first, last);
+    if (found !== undefined)
+      return decodeVersion(found.logical, unseal(found.logical, found.sealed).body).record;
     if (this.start.revision <= this.model.compactRevision) throw compacted(this.start.revision, this.model);
     throw damaged(`version ${revision} of a key is missing from the history`);
   }

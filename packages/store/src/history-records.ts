@@ -2,11 +2,13 @@
  * The records of the history: superseded versions of keys, and what each revision did. Sealed (sealed.ts); nothing here
  * does I/O.
  *
- *     h + key' + revision (8)      body: revision that superseded it (8) | the record as it was (kv-record.ts)
+ *     g + span (5) + key' + revision (8)
+ *                                  body: revision that superseded it (8) | the record as it was (kv-record.ts)
+ *     h + key' + revision (8)      the same, as it was written up to format 4
  *     w + revision (8) + index (4) body: [part, …], a part [revision, note, index, more, [kind, key, before, …]]
  *
- * key' is the key with 00 written as 00 FF, and 00 00 at its end: so the versions of a key stand together, in order, and
- * keys are in the order of their bytes. A version is valid from its revision until the one that superseded it, and is
+ * Which span a version lies in, and why, is in version-spans.ts. key' is the key with 00 written as 00 FF, and 00 00 at its
+ * end: so in a span the versions of a key stand together, in order, and keys are in the order of their bytes. A version is valid from its revision until the one that superseded it, and is
  * of use until that one is compacted; `before` names the revision of the version that an event superseded, 0: none. Small
  * revisions share a record, a large one is cut into parts over many; `index` is the place of a part's first event in the
  * revision, and a record's key names its first part. Only the last part of a record may have `more` to come.
@@ -22,7 +24,7 @@ import {
 import { keyBytes, keyText, readU53, U53_BYTES, writeU53 } from './bytes.js';
 import { checkRecord, type KvRecord, storedOf } from './kv-record.js';
 import { decodeBody, sealNumbered } from './sealed.js';
-import { KIND_REVISION, KIND_VERSION } from './state-records.js';
+import { KIND_OLD_VERSION, KIND_REVISION, KIND_VERSION } from './state-records.js';
 
 export interface Version {
   /** Its own revision. */
@@ -60,8 +62,6 @@ export interface RevisionPart {
   readonly events: readonly StoredEvent[];
 }
 
-const VERSION_PREFIX = String.fromCharCode(KIND_VERSION);
-
 const PUT = 1;
 const DELETE = 2;
 /** A record is closed by the event that reaches one of these. */
@@ -72,31 +72,50 @@ const EVENT_FIELDS = 3;
 /** An event takes about as many besides its key. */
 export const EVENT_BYTES = 16;
 
+const SPAN_BYTES = 5;
+
 const writer = new MsgpackWriter();
 
-/** Of a key, without a revision: what comes before all its versions. */
-export function versionsPrefix(key: string): Buffer {
-  return Buffer.from(`${VERSION_PREFIX}${escape(key)}\0\0`, 'latin1');
+/** A span, or where there are none: all versions in one order, as up to format 4. */
+export type Span = number | null;
+
+/** Where a span begins. */
+export function spanKey(span: Span): Buffer {
+  if (span === null) return Buffer.of(KIND_OLD_VERSION);
+  const logical = Buffer.allocUnsafe(1 + SPAN_BYTES);
+  logical.writeUInt8(KIND_VERSION, 0);
+  logical.writeUIntBE(span, 1, SPAN_BYTES);
+  return logical;
 }
 
-export function versionKey(key: string, revision: number): Buffer {
+/** Where the span after it begins. */
+export function spanEnd(span: Span): Buffer {
+  return span === null ? Buffer.of(KIND_OLD_VERSION + 1) : spanKey(span + 1);
+}
+
+/** Where the versions of keys from `key` on begin in a span. */
+export function versionsFrom(span: Span, key: string): Buffer {
+  return Buffer.concat([spanKey(span), keyBytes(escape(key))]);
+}
+
+export function versionKey(span: Span, key: string, revision: number): Buffer {
   const escaped = escape(key);
-  const end = 1 + escaped.length;
+  const start = span === null ? 1 : 1 + SPAN_BYTES;
+  const end = start + escaped.length;
   const logical = Buffer.allocUnsafe(end + 2 + U53_BYTES);
-  logical.writeUInt8(KIND_VERSION, 0);
-  logical.write(escaped, 1, 'latin1');
+  logical.writeUInt8(span === null ? KIND_OLD_VERSION : KIND_VERSION, 0);
+  if (span !== null) logical.writeUIntBE(span, 1, SPAN_BYTES);
+  logical.write(escaped, start, 'latin1');
   logical.writeUInt16BE(0, end);
   writeU53(logical, revision, end + 2);
   return logical;
 }
 
-/** Where the versions of keys from `key` on begin. */
-export function versionsFrom(key: string): Buffer {
-  return versionsPrefix(key).subarray(0, -2);
-}
+/** Where in the key of a version what it is in order by begins: its key and revision. */
+export const orderOffset = (logical: Buffer): number => (logical[0] === KIND_VERSION ? 1 + SPAN_BYTES : 1);
 
 export function keyOfVersion(logical: Buffer): string {
-  const escaped = logical.toString('latin1', 1, logical.length - 2 - U53_BYTES);
+  const escaped = logical.toString('latin1', orderOffset(logical), logical.length - 2 - U53_BYTES);
   return escaped.includes('\0') ? escaped.replaceAll('\0\xff', '\0') : escaped;
 }
 

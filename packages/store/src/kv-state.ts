@@ -400,7 +400,7 @@ export class KvState implements StateMachine {
       return;
     }
     const flushed = this.diskHead.revision;
-    const history = new HistoryRecords(frozen.history, this.flush + 1, flushed);
+    const history = new HistoryRecords(frozen.history, this.flush + 1, flushed, this.model.spans);
     const headAfter = (): StateHead => {
       const { kept } = this.diskHead;
       const hash = kept.hash.clone();
@@ -500,7 +500,7 @@ export class KvState implements StateMachine {
       const refused =
         epoch === this.epoch ? (this.broken ?? this.poison) : new StoreError('closed', 'replaced');
       if (refused !== null) return this.store.defer(() => end(refused));
-      compactPage(this.store, this.diskHead, (error, page) => {
+      compactPage(this.store, this.diskHead, this.model.spans, (error, page) => {
         if (error !== null || epoch !== this.epoch) return end(error ?? new StoreError('closed', 'replaced'));
         this.compactedUntil = page.doneUntil;
         if (page.ops.length === 0) return end(null);

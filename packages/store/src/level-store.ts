@@ -25,6 +25,8 @@ export interface LevelStoreOptions {
 }
 
 type Database = Level<Buffer, Buffer>;
+type Snapshot = ReturnType<Database['snapshot']>;
+type Iterator = ReturnType<typeof iterate>;
 
 const NO_PAIRS: readonly Pair[] = [];
 
@@ -148,17 +150,17 @@ export class LevelStore implements OrderedStore {
 
 class LevelRangeReader implements RangeReader {
   private readonly snapshot;
-  private readonly iterators;
+  /** Those behind the one that is being read. */
+  private readonly rest: KeyRange[];
+  private iterator: Iterator | null;
 
   constructor(
     private readonly db: Database,
     ranges: readonly KeyRange[],
   ) {
     this.snapshot = db.snapshot();
-    const { snapshot } = this;
-    this.iterators = ranges.map(({ gte, lt, reverse = false }) =>
-      db.iterator({ gte, lt, reverse, highWaterMarkBytes: RANGE_PAGE_BYTES, snapshot }),
-    );
+    this.rest = [...ranges];
+    this.iterator = this.nextIterator();
   }
 
   next(pairsMax: number, done: Done<readonly Pair[]>): void {
@@ -170,13 +172,19 @@ class LevelRangeReader implements RangeReader {
 
   private async page(pairsMax: number): Promise<readonly Pair[]> {
     for (;;) {
-      const [iterator] = this.iterators;
-      if (iterator === undefined) return NO_PAIRS;
+      const { iterator } = this;
+      if (iterator === null) return NO_PAIRS;
       const pairs = await iterator.nextv(pairsMax);
-      if (pairs.length > 0 || this.iterators.length === 1) return pairs;
-      this.iterators.shift();
+      if (pairs.length > 0 || this.rest.length === 0) return pairs;
+      this.iterator = this.nextIterator();
       await iterator.close();
     }
+  }
+
+  /** Made when it is needed, for ranges may be many; it sees what the snapshot does all the same. */
+  private nextIterator(): Iterator | null {
+    const range = this.rest.shift();
+    return range === undefined ? null : iterate(this.db, range, this.snapshot);
   }
 
   getMany(keys: readonly Buffer[], done: Done<readonly (Buffer | undefined)[]>): void {
@@ -188,9 +196,13 @@ class LevelRangeReader implements RangeReader {
 
   close(): void {
     // Closing twice, or after the database closed, is no error to anybody.
-    for (const iterator of this.iterators) iterator.close().catch(() => {});
+    this.iterator?.close().catch(() => {});
     this.snapshot.close().catch(() => {});
   }
+}
+
+function iterate(db: Database, { gte, lt, reverse = false }: KeyRange, snapshot: Snapshot) {
+  return db.iterator({ gte, lt, reverse, highWaterMarkBytes: RANGE_PAGE_BYTES, snapshot });
 }
 
 class ClosedReader implements RangeReader {

@@ -39,6 +39,7 @@ import type { Session, SessionTable } from './sessions.js';
 import type { LoadedState } from './state-loader.js';
 import type { KeptHistory, Retention, StateHead } from './state-records.js';
 import { isFailure, type LiveIn, noLease, runTxn } from './txn.js';
+import { VersionSpans } from './version-spans.js';
 
 /** A slot holds fewer commands than this, so slot * this + index names a command for good. */
 const COMMANDS_PER_SLOT = 2 ** 16;
@@ -66,6 +67,8 @@ interface Call {
 export class StateModel {
   readonly generation: number;
   readonly space: KeySpace;
+  /** Where the versions of the past lie. */
+  readonly spans: VersionSpans;
   readonly sessions: SessionTable;
   readonly idempotency: IdempotencyTable;
   readonly leases: LeaseTable;
@@ -85,6 +88,7 @@ export class StateModel {
     this.idempotency = idempotency;
     this.leases = leases;
     this.space = new KeySpace(store, head, leases, options);
+    this.spans = new VersionSpans(options.spanRevisions);
     for (const { hash } of [sessions, idempotency, leases]) this.space.hash.subtract(hash.a, hash.b);
     this.appliedThrough = head.appliedThrough;
     this.clusterMs = head.clusterMs;

@@ -18,19 +18,21 @@ import type { HistoryBuffer } from './history-buffer.js';
 import {
   decodeVersion,
   keyOfVersion,
+  orderOffset,
   revisionOfVersion,
   supersededBy,
-  versionsFrom,
 } from './history-records.js';
 import { refusalOf } from './history-reader.js';
 import { diskRange, isIn, overlayIn, type TextRange } from './key-range.js';
 import { entryOf, type KvRecord, modRevisionOf, sizeOf } from './kv-record.js';
+import { MergedReader } from './merged-reader.js';
 import type { StateModel } from './model.js';
 import type { OrderedStore, Pair, RangeReader } from './ordered-store.js';
 import { unseal } from './sealed.js';
 import { checkedPair } from './state-loader.js';
-import { KIND_VERSION, PREFIX_BYTES, stateKey } from './state-records.js';
+import { PREFIX_BYTES } from './state-records.js';
 import { completeAll } from './values-apart.js';
+import type { VersionSpans } from './version-spans.js';
 import type { Layer } from './write-back.js';
 
 /** Keys counted in one page of a count. */
@@ -48,7 +50,7 @@ export function scanState(
   request: ScanRequest,
   done: Done<ScanPage>,
 ): void {
-  const { generation, revision, space } = model;
+  const { generation, revision, space, spans } = model;
   const refusal = (): Error | null => (request.revision === 0 ? null : refusalOf(model, request.revision));
   const refused = refusal();
   if (refused !== null) {
@@ -56,7 +58,8 @@ export function scanState(
     return;
   }
   const { history, writeBack } = space;
-  scanPage({ store, generation, layers: writeBack.layers(), history, revision }, request, (error, page) => {
+  const source = { store, generation, spans, layers: writeBack.layers(), history, revision };
+  scanPage(source, request, (error, page) => {
     // Compacted meanwhile: then that is why something is missing.
     done(refusal() ?? error, page);
   });
@@ -65,6 +68,7 @@ export function scanState(
 interface ScanSource {
   readonly store: OrderedStore;
   readonly generation: number;
+  readonly spans: VersionSpans;
   /** Newest first. */
   readonly layers: readonly Layer[];
   readonly history: HistoryBuffer;
@@ -146,7 +150,7 @@ class PastSource implements Source {
   private readonly changes: ChangedSince;
 
   constructor(
-    { store, generation, history, revision: present }: ScanSource,
+    { store, generation, spans, history, revision: present }: ScanSource,
     private readonly request: ScanRequest,
     revision: Revision,
   ) {
@@ -155,9 +159,9 @@ class PastSource implements Source {
     const memory = new Map<string, KvRecord>();
     for (const [key, { record }] of history.versionsAt(revision, (key) => isIn(key, range)))
       memory.set(key, record);
-    const gte = stateKey(generation, versionsFrom(range.from));
-    const lt = stateKey(generation, range.to === '' ? Buffer.of(KIND_VERSION + 1) : versionsFrom(range.to));
-    const reader = store.range({ gte, lt, reverse });
+    const ranges = spans.rangesOf(generation, range, revision, present);
+    const readers = ranges.map(({ gte, lt }) => store.range({ gte, lt, reverse }));
+    const reader = new MergedReader(readers, reverse ? (a, b) => compareVersions(b, a) : compareVersions);
     const decode: Decode = ([diskKey, sealed]) => {
       const logical = diskKey.subarray(PREFIX_BYTES);
       const { body } = unseal(logical, sealed);
@@ -166,7 +170,7 @@ class PastSource implements Source {
     };
     const parts = { overlay: inOrder(memory, reverse), reader, decode, wanted: () => true, generation };
     this.versions = new Stream(request, parts, Math.max(READS_MIN, present - revision));
-    this.changes = new ChangedSince(store, generation, history, range, revision);
+    this.changes = new ChangedSince(store, generation, spans, history, range, revision);
   }
 
   collect(done: Done<Found>): void {
@@ -192,20 +196,30 @@ class PastSource implements Source {
   }
 
   /** Of the keys that were there, in order, what a page can hold. */
-  private first(changed: readonly (readonly [key: string, revision: Revision])[]): Found {
+  private first(changed: readonly string[]): Found {
     const { request } = this;
     const sign = request.reverse ? -1 : 1;
-    const keys = changed.toSorted(([a], [b]) => sign * compareText(a, b));
+    const keys = changed.toSorted((a, b) => sign * compareText(a, b));
     const items: Item[] = [];
     let bytes = 0;
-    for (const [key, revision] of keys) {
+    for (const key of keys) {
       if (items.length >= pageCountMax(request) || bytes > PAGE_BYTES_MAX) return { items, end: key };
-      const record = this.changes.recordOf(key, revision);
+      const record = this.changes.recordOf(key);
       items.push([key, record]);
       bytes += bytesOf(key, record, request);
     }
     return { items, end: null };
   }
+}
+
+/** Of two versions on disk: by key and revision, whatever spans they lie in. */
+function compareVersions([a]: Pair, [b]: Pair): number {
+  return Buffer.compare(orderOf(a), orderOf(b));
+}
+
+function orderOf(diskKey: Buffer): Buffer {
+  const logical = diskKey.subarray(PREFIX_BYTES);
+  return logical.subarray(orderOffset(logical));
 }
 
 function textRangeOf(request: ScanRequest): TextRange {

@@ -32,6 +32,7 @@ import {
   KIND_KEY,
   KIND_LEASE,
   KIND_LEASED,
+  KIND_OLD_VERSION,
   KIND_RESULT,
   KIND_RESULTS,
   KIND_REVISION,
@@ -118,6 +119,7 @@ export class StateRecords {
       case KIND_VALUE:
         return this.values.addValue(logical, record);
       case KIND_VERSION:
+      case KIND_OLD_VERSION:
       case KIND_REVISION:
         return this.addHistory(logical, record);
       default:
@@ -161,9 +163,8 @@ export class StateRecords {
 
   private addHistory(logical: Buffer, record: Buffer): void {
     const { body } = unseal(logical, record);
-    if (logical.readUInt8(0) === KIND_VERSION)
-      this.values.addRecord(keyBytes(keyOfVersion(logical)), decodeVersion(logical, body).record);
-    else decodeRevisions(logical, body);
+    if (logical.readUInt8(0) === KIND_REVISION) decodeRevisions(logical, body);
+    else this.values.addRecord(keyBytes(keyOfVersion(logical)), decodeVersion(logical, body).record);
     addSealed(this.historyHash, record);
     this.historyRecords += 1;
   }

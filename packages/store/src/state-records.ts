@@ -2,7 +2,9 @@
  * Keys and records of the state's LevelDB. Everything a snapshot replaces lives under a generation, so that an install
  * can be written beside the present state (S10):
  *
- *     G + generation (4) + h + key' + revision    a version of a key that was superseded (history-records.ts)
+ *     G + generation (4) + g + span + key' + revision
+ *                                                 a version of a key that was superseded (history-records.ts)
+ *     G + generation (4) + h + key' + revision    the same, as up to format 4
  *     G + generation (4) + i + idempotency key    result kept under an idempotency key
  *     G + generation (4) + j + lease + key        a key belongs to a lease
  *     G + generation (4) + k + key                a key's record (kv-record.ts)
@@ -44,7 +46,8 @@ export const FLUSHES_END = Buffer.from('N');
 /** Flushes whose markers are kept: longer than a write-ahead file of LevelDB is likely to reach back. */
 export const MARKERS_KEPT = 1024;
 
-export const KIND_VERSION = 0x68;
+export const KIND_VERSION = 0x67;
+export const KIND_OLD_VERSION = 0x68;
 export const KIND_IDEMPOTENCY = 0x69;
 export const KIND_LEASED = 0x6a;
 export const KIND_KEY = 0x6b;

@@ -167,7 +167,7 @@ test('a directory in use is refused', async (t) => {
   await (await openDirectory(path, REQUEST)).close();
 });
 
-test('a directory of the two formats before this one is taken over, and one before them is refused', async (t) => {
+test('a directory of the three formats before this one is taken over, and one before them is refused', async (t) => {
   const { path } = await used(t);
   const file = join(path, 'identity.json');
   const present = decodeIdentity(readFileSync(file, 'utf8'));
@@ -176,11 +176,11 @@ test('a directory of the two formats before this one is taken over, and one befo
   const directory = await openDirectory(path, REQUEST);
   t.strictSame(directory.setAside, [], 'nothing was lost');
   await directory.close();
-  t.equal(decodeIdentity(readFileSync(file, 'utf8')).format, 4);
+  t.equal(decodeIdentity(readFileSync(file, 'utf8')).format, 5);
   writeFileSync(file, encodeIdentity({ ...present, format: 1 }));
   const { kind, message } = await refused(openDirectory(path, REQUEST));
   t.equal(kind, 'newer-format');
-  t.match(message, /has format 1, this program knows formats 2 to 4/);
+  t.match(message, /has format 1, this program knows formats 2 to 5/);
 });
 
 test('the directory of another replica, another founding or a newer format is refused and left alone', async (t) => {
@@ -194,30 +194,30 @@ test('the directory of another replica, another founding or a newer format is re
   );
   t.equal(differs.kind, 'founding-differs');
   t.match(differs.message, /3=127\.0\.0\.1:3/);
-  writeFileSync(join(path, 'identity.json'), encodeIdentity({ ...decodeIdentity(before), format: 5 }));
+  writeFileSync(join(path, 'identity.json'), encodeIdentity({ ...decodeIdentity(before), format: 6 }));
   t.equal((await refused(openDirectory(path, REQUEST))).kind, 'newer-format');
   t.throws(
-    () => decodeIdentity(before.replace('"format":4', '"format":5')),
+    () => decodeIdentity(before.replace('"format":5', '"format":6')),
     /fails its checksum/,
     'a flipped bit',
   );
   const older = encodeIdentity({ ...decodeIdentity(before), format: 2 });
   t.throws(
-    () => decodeIdentity(older.replace('"format":2', '"format":6')),
+    () => decodeIdentity(older.replace('"format":2', '"format":7')),
     /fails its checksum/,
     'and in an older one',
   );
   t.throws(
     () =>
-      decodeIdentity(before.replace('"format":4', '"format":5').replace('"replicaId":1', '"replicaId":3')),
+      decodeIdentity(before.replace('"format":5', '"format":6').replace('"replicaId":1', '"replicaId":3')),
     /fails its checksum/,
     'and with another elsewhere: no later version',
   );
-  const later = { ...JSON.parse(before), format: 5, more: [1], check: undefined };
+  const later = { ...JSON.parse(before), format: 6, more: [1], check: undefined };
   const check = crc32(JSON.stringify(later)).toString(16).padStart(8, '0');
   t.equal(
     decodeIdentity(JSON.stringify({ ...later, check })).format,
-    5,
+    6,
     'one that says more than is known here',
   );
   writeFileSync(join(path, 'identity.json'), before);

@@ -20,9 +20,9 @@ import {
   text,
 } from './helpers.js';
 
-const APART = { cacheBytes: 0, apartBytes: 5 };
+const APART = { cacheBytes: 0, apartBytes: 5, spanRevisions: 4 };
 const GET = { type: 'get', timeoutMs: 1_000, consistency: 'stale', revision: 5 } as const;
-const INLINE = { cacheBytes: 0, apartBytes: 1_000_000 };
+const INLINE = { cacheBytes: 0, apartBytes: 1_000_000, spanRevisions: 4 };
 
 function formatted(): MemoryContent {
   const content = new MemoryContent();

@@ -1,0 +1,98 @@
+/**
+ * Where superseded versions lie on disk. Revisions are cut into spans of equal length, and a version lies in the span of the
+ * revision that superseded it, there by key.
+ *
+ * Why: what is superseded now belongs to the last span, so what LevelDB holds of those before overlaps with nothing new, and
+ * its tables are moved down the levels as they are. With all versions in one order by key every flush touches all of the
+ * history, and LevelDB writes it again and again. What it costs is that a read of the past looks into each span since.
+ *
+ * A version valid after revision N was superseded later, if at all: so it is in the span of N + 1 or one after it, or
+ * among those that were written up to format 4, which lie in one order and go with the compaction.
+ */
+import type { Revision } from '@kvd/protocol';
+import { type Span, spanEnd, spanKey, type Version, versionKey, versionsFrom } from './history-records.js';
+import type { TextRange } from './key-range.js';
+import type { KeyRange } from './ordered-store.js';
+import { stateKey } from './state-records.js';
+
+/** About 50 MB of versions of 100 B. */
+export const DEFAULT_SPAN_REVISIONS = 2 ** 18;
+
+export interface FoundVersion {
+  readonly logical: Buffer;
+  readonly sealed: Buffer;
+}
+
+export class VersionSpans {
+  /** `revisions`: how many a span has; 0: there are no spans, as up to format 4. */
+  constructor(private readonly revisions: number) {}
+
+  /** The logical key of a version of `key`. */
+  keyOf(key: string, { revision, superseded }: Pick<Version, 'revision' | 'superseded'>): Buffer {
+    return versionKey(this.spanOf(superseded), key, revision);
+  }
+
+  /**
+   * The version of `key` that revision `revision` made, if one from `first` to `last` superseded it. `read`: by logical key.
+   */
+  find(
+    read: (logical: Buffer) => Buffer | undefined,
+    key: string,
+    revision: Revision,
+    first: Revision,
+    last = first,
+  ): FoundVersion | undefined {
+    for (const span of this.spansOf(first, last)) {
+      const logical = versionKey(span, key, revision);
+      const sealed = read(logical);
+      if (sealed !== undefined) return { logical, sealed };
+    }
+    return undefined;
+  }
+
+  /**
+   * Groups of ranges for the version of `key` that was valid after `revision`: it is the first pair that a reader finds in one of
+   * the groups, or none is. `present`: the state's revision.
+   *
+   * Why: each range goes down from `revision`. In the spans after the first all were superseded later, so the first that is
+   * found was valid; what the first span finds may have been superseded before, and then whatever lies below it was, too. The
+   * same goes for what was written up to format 4, which is a group of its own.
+   */
+  rangesAt(generation: number, key: string, revision: Revision, present: Revision): readonly KeyRange[][] {
+    const rangeOf = (span: Span): KeyRange => ({
+      gte: stateKey(generation, versionKey(span, key, 0)),
+      lt: stateKey(generation, versionKey(span, key, revision + 1)),
+      reverse: true,
+    });
+    const spans = this.spansOf(revision + 1, present).filter((span) => span !== null);
+    return [spans.toReversed().map(rangeOf), [rangeOf(null)]].filter((group) => group.length > 0);
+  }
+
+  /** Of the versions of a range of keys that were valid after `revision`, and others: a range for each span. */
+  rangesOf(
+    generation: number,
+    { from, to }: TextRange,
+    revision: Revision,
+    present: Revision,
+  ): readonly Pick<KeyRange, 'gte' | 'lt'>[] {
+    return this.spansOf(revision + 1, present).map((span) => ({
+      gte: stateKey(generation, from === '' ? spanKey(span) : versionsFrom(span, from)),
+      lt: stateKey(generation, to === '' ? spanEnd(span) : versionsFrom(span, to)),
+    }));
+  }
+
+  private spanOf(superseded: Revision): Span {
+    return this.revisions === 0 ? null : Math.floor(superseded / this.revisions);
+  }
+
+  /** Where versions lie that were superseded by a revision from `first` to `last`. */
+  private spansOf(first: Revision, last: Revision): Span[] {
+    const spans: Span[] = [];
+    if (this.revisions > 0) {
+      const end = Math.floor(last / this.revisions);
+      for (let span = Math.floor(first / this.revisions); span <= end; span += 1) spans.push(span);
+    }
+    spans.push(null);
+    return spans;
+  }
+}
