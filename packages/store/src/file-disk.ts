@@ -16,6 +16,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import type { ReplicaId } from '@kvd/paxos';
 import { randomBytes } from 'node:crypto';
 import { dirname, join, resolve } from 'node:path';
 import { type DirectoryRequest, type OpenedDirectory, openOnDisk } from './directory.js';
@@ -47,13 +48,19 @@ const STORE_OPTIONS: Record<StorePart, Omit<LevelStoreOptions, 'createIfMissing'
 };
 
 /**
+ * Of the state, by replica. All replicas write the same, so with write buffers of one size all of them compact in the same
+ * seconds, and then no majority is quick; with these it is now one and now another.
+ */
+const STATE_WRITE_BUFFER_BYTES = [32 * MIB, 26 * MIB, 39 * MIB, 29 * MIB, 35 * MIB] as const;
+
+/**
  * Opens (or formats) the data directory of a replica. One process at a time; it is closed by `close`, or through the
  * close of both its log and its state.
  * @throws DirectoryError it cannot be used by this replica, and was left as it is
  * @throws StoreError the disk failed
  */
 export async function openDirectory(path: string, request: DirectoryRequest): Promise<OpenedDirectory> {
-  const disk = new FileDisk(resolve(path));
+  const disk = new FileDisk(resolve(path), request.replicaId);
   try {
     makeDirectory(disk.name);
     return await openOnDisk(disk, request);
@@ -64,11 +71,11 @@ export async function openDirectory(path: string, request: DirectoryRequest): Pr
 }
 
 export class FileDisk implements DirectoryDisk {
-  readonly name: string;
-
-  constructor(name: string) {
-    this.name = name;
-  }
+  /** `replicaId`: whose it is, if that is known; it decides nothing but the size of a buffer. */
+  constructor(
+    readonly name: string,
+    private readonly replicaId: ReplicaId = 0,
+  ) {}
 
   exists(part: Part): boolean {
     return existsSync(this.path(part));
@@ -131,9 +138,15 @@ export class FileDisk implements DirectoryDisk {
   }
 
   async openStore(part: StorePart, createIfMissing: boolean): Promise<OrderedStore> {
-    const store = await LevelStore.open(this.path(part), { ...STORE_OPTIONS[part], createIfMissing });
+    const options = { ...STORE_OPTIONS[part], ...this.ownOptions(part), createIfMissing };
+    const store = await LevelStore.open(this.path(part), options);
     if (createIfMissing) syncDirectory(this.path(part));
     return store;
+  }
+
+  private ownOptions(part: StorePart): Partial<LevelStoreOptions> {
+    const writeBufferBytes = STATE_WRITE_BUFFER_BYTES[this.replicaId % STATE_WRITE_BUFFER_BYTES.length];
+    return part === 'state' && writeBufferBytes !== undefined ? { writeBufferBytes } : {};
   }
 
   createSide(bytes: Buffer): void {
