@@ -162,8 +162,9 @@ export class Host implements Station {
         cacheBytes: this.random.chance(0.5) ? 4 * 1024 : 1024 * 1024,
         // Some of the values lie apart, and some lives find what others left.
         apartBytes: life % 2 === 0 ? APART_BYTES : DEFAULT_STATE_OPTIONS.apartBytes,
-        // The first life is that of a program which knew no spans.
-        spanRevisions: life === FIRST_LIFE ? 0 : SPAN_REVISIONS,
+        spanRevisions: SPAN_REVISIONS,
+        // The first life leaves what a program that knew no spans would have left.
+        versions: life === FIRST_LIFE ? ('as-format-4' as const) : ('spans' as const),
       },
     };
     openMemoryDirectory(this.disk.memory, request, schedule, ofState).then(

@@ -32,6 +32,9 @@ import { completeAll } from './values-apart.js';
 /** Parts of revisions read for one page at most: what a page may cost where few events are asked for. */
 const PARTS_MAX = 4096;
 
+/** Places on disk where versions are looked for, for one page, all in one turn: some 20 ms. */
+const LOOKUPS_MAX = 8192;
+
 /** Why a read as of this revision cannot be answered: KVD_FUTURE_REVISION, KVD_COMPACTED. */
 export function refusalOf(model: StateModel, revision: Revision): KvdError | null {
   if (revision > model.revision) {
@@ -137,6 +140,7 @@ class PageBuilder {
   private bytes = 0;
   private events = 0;
   private parts = 0;
+  private lookups = 0;
   /** Of what was read: the place after it. */
   private position: HistoryPosition;
   private full = false;
@@ -224,12 +228,16 @@ class PageBuilder {
     const begun = last?.revision === part.revision ? last : null;
     const size = eventBytes(event) + (begun === null ? noteBytes(part.note) : 0);
     const isFirst = this.events === 0;
-    if (!isFirst && (this.bytes + size > PAGE_BYTES_MAX || this.events >= PAGE_ENTRIES_MAX)) return false;
+    if (!isFirst && (this.bytes + size > PAGE_BYTES_MAX || this.isEnough())) return false;
     this.bytes += size;
     this.events += 1;
     if (begun !== null) (begun.events as KvEvent[]).push(event);
     else this.revisions.push({ revision: part.revision, note: part.note, events: [event] });
     return true;
+  }
+
+  private isEnough(): boolean {
+    return this.events >= PAGE_ENTRIES_MAX || this.lookups >= LOOKUPS_MAX;
   }
 
   private resolve(revision: Revision, { kind, key, before }: StoredEvent): KvEvent {
@@ -249,7 +257,10 @@ class PageBuilder {
 
   private fromDisk(key: string, revision: Revision, superseded: Revision | null): KvRecord {
     const { model, store } = this;
-    const read = (logical: Buffer): Buffer | undefined => store.get(stateKey(model.generation, logical));
+    const read = (logical: Buffer): Buffer | undefined => {
+      this.lookups += 1;
+      return store.get(stateKey(model.generation, logical));
+    };
     const [first, last] = superseded === null ? [revision + 1, model.revision] : [superseded, superseded];
     const found = model.spans.find(read, key, revision, first, last);
     if (found !== undefined)

@@ -8,6 +8,8 @@ export interface KvStateOptions {
   readonly apartBytes: number;
   /** Revisions in a span of the history (version-spans.ts). Of one directory always the same. */
   readonly spanRevisions: number;
+  /** Where superseded versions are written. Tests make directories of format 4 with it. */
+  readonly versions: 'spans' | 'as-format-4';
 }
 
 export const DEFAULT_STATE_OPTIONS: KvStateOptions = {
@@ -15,4 +17,5 @@ export const DEFAULT_STATE_OPTIONS: KvStateOptions = {
   cacheBytes: 192 * 1024 * 1024,
   apartBytes: DEFAULT_APART_BYTES,
   spanRevisions: DEFAULT_SPAN_REVISIONS,
+  versions: 'spans',
 };

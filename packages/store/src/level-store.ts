@@ -153,6 +153,7 @@ class LevelRangeReader implements RangeReader {
   /** Those behind the one that is being read. */
   private readonly rest: KeyRange[];
   private iterator: Iterator | null;
+  private closed = false;
 
   constructor(
     private readonly db: Database,
@@ -183,6 +184,8 @@ class LevelRangeReader implements RangeReader {
 
   /** Made when it is needed, for ranges may be many; it sees what the snapshot does all the same. */
   private nextIterator(): Iterator | null {
+    // Closed while a page was under way: of a snapshot that is closed no iterator must be made.
+    if (this.closed) return null;
     const range = this.rest.shift();
     return range === undefined ? null : iterate(this.db, range, this.snapshot);
   }
@@ -195,6 +198,7 @@ class LevelRangeReader implements RangeReader {
   }
 
   close(): void {
+    this.closed = true;
     // Closing twice, or after the database closed, is no error to anybody.
     this.iterator?.close().catch(() => {});
     this.snapshot.close().catch(() => {});

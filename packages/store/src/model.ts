@@ -88,7 +88,7 @@ export class StateModel {
     this.idempotency = idempotency;
     this.leases = leases;
     this.space = new KeySpace(store, head, leases, options);
-    this.spans = new VersionSpans(options.spanRevisions);
+    this.spans = new VersionSpans(options.spanRevisions, options.versions);
     for (const { hash } of [sessions, idempotency, leases]) this.space.hash.subtract(hash.a, hash.b);
     this.appliedThrough = head.appliedThrough;
     this.clusterMs = head.clusterMs;

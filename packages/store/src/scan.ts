@@ -161,7 +161,7 @@ class PastSource implements Source {
       memory.set(key, record);
     const ranges = spans.rangesOf(generation, range, revision, present);
     const readers = ranges.map(({ gte, lt }) => store.range({ gte, lt, reverse }));
-    const reader = new MergedReader(readers, reverse ? (a, b) => compareVersions(b, a) : compareVersions);
+    const reader = new MergedReader(readers, placeOf, reverse);
     const decode: Decode = ([diskKey, sealed]) => {
       const logical = diskKey.subarray(PREFIX_BYTES);
       const { body } = unseal(logical, sealed);
@@ -212,12 +212,8 @@ class PastSource implements Source {
   }
 }
 
-/** Of two versions on disk: by key and revision, whatever spans they lie in. */
-function compareVersions([a]: Pair, [b]: Pair): number {
-  return Buffer.compare(orderOf(a), orderOf(b));
-}
-
-function orderOf(diskKey: Buffer): Buffer {
+/** What versions on disk are in order by, whatever spans they lie in: key and revision. */
+function placeOf([diskKey]: Pair): Buffer {
   const logical = diskKey.subarray(PREFIX_BYTES);
   return logical.subarray(orderOffset(logical));
 }

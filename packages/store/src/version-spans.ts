@@ -24,12 +24,18 @@ export interface FoundVersion {
 }
 
 export class VersionSpans {
-  /** `revisions`: how many a span has; 0: there are no spans, as up to format 4. */
-  constructor(private readonly revisions: number) {}
+  /**
+   * `revisions`: how many a span has, of one directory always as many. `writes`: where new versions go; what is read is the
+   * same.
+   */
+  constructor(
+    private readonly revisions: number,
+    private readonly writes: 'spans' | 'as-format-4',
+  ) {}
 
-  /** The logical key of a version of `key`. */
+  /** The logical key of a version of `key` that is to be written. */
   keyOf(key: string, { revision, superseded }: Pick<Version, 'revision' | 'superseded'>): Buffer {
-    return versionKey(this.spanOf(superseded), key, revision);
+    return versionKey(this.writes === 'spans' ? this.spanOf(superseded) : null, key, revision);
   }
 
   /**
@@ -81,17 +87,15 @@ export class VersionSpans {
     }));
   }
 
-  private spanOf(superseded: Revision): Span {
-    return this.revisions === 0 ? null : Math.floor(superseded / this.revisions);
+  private spanOf(superseded: Revision): number {
+    return Math.floor(superseded / this.revisions);
   }
 
   /** Where versions lie that were superseded by a revision from `first` to `last`. */
   private spansOf(first: Revision, last: Revision): Span[] {
     const spans: Span[] = [];
-    if (this.revisions > 0) {
-      const end = Math.floor(last / this.revisions);
-      for (let span = Math.floor(first / this.revisions); span <= end; span += 1) spans.push(span);
-    }
+    const end = this.spanOf(last);
+    for (let span = this.spanOf(first); span <= end; span += 1) spans.push(span);
     spans.push(null);
     return spans;
   }

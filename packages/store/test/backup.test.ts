@@ -24,7 +24,7 @@ const VOTER = { replicaId: 1, role: 'voter', incarnation: 'ab'.repeat(16), addre
 const FOUNDED = { clusterId: CLUSTER, alpha: 16, replaces: 0, members: [VOTER], acceptQuorum: 0 };
 
 /** Some values lie apart: in a backup they do not. */
-const OPTIONS = { cacheBytes: 1024 * 1024, apartBytes: 8, spanRevisions: 8 };
+const OPTIONS = { cacheBytes: 1024 * 1024, apartBytes: 8, spanRevisions: 8, versions: 'spans' } as const;
 
 /** A configuration, keys with a history, a session, an idempotency key, a lease. */
 async function lived(puts = 30): Promise<KvState> {

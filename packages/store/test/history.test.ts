@@ -19,7 +19,7 @@ import {
 } from '@kvd/protocol';
 import type { Done } from '@kvd/replica';
 import { test, type Test } from 'tap';
-import { createMemoryState, KvState, MemoryContent, MemoryStore } from '../src/index.js';
+import { createMemoryState, KvState, type KvStateOptions, MemoryContent, MemoryStore } from '../src/index.js';
 import { LevelStore } from '../src/level-store.js';
 import { levelOptions } from '../src/file-disk.js';
 import type { KeyRange, OrderedStore, RangeReader, StoreOp } from '../src/ordered-store.js';
@@ -45,7 +45,7 @@ import {
 
 const KINDS = ['the memory twin', 'LevelDB'] as const;
 /** Most values of the fuzz lie apart, some do not. */
-const OPTIONS = { cacheBytes: 2000, apartBytes: 6, spanRevisions: 50 };
+const OPTIONS = { cacheBytes: 2000, apartBytes: 6, spanRevisions: 50, versions: 'spans' } as const;
 const NO_ORIGIN = { session: 0, sequence: 0, lowestUnanswered: 0 };
 
 async function freshStore(t: Test, kind: (typeof KINDS)[number]): Promise<OrderedStore> {
@@ -128,7 +128,10 @@ for (const kind of KINDS) {
     );
     const key = (): string => names[pick(names.length)] ?? 'a';
     // At first as up to format 4: what a reload finds is then a directory that was upgraded.
-    const options = { ...OPTIONS, spanRevisions: 0 };
+    const options: { -readonly [K in keyof KvStateOptions]: KvStateOptions[K] } = {
+      ...OPTIONS,
+      versions: 'as-format-4',
+    };
     let state = new KvState(await freshStore(t, kind), freshState(), options);
     const witness = createMemoryState();
     /** The whole state after every revision. */
@@ -198,7 +201,7 @@ for (const kind of KINDS) {
       if (what < 4) await flush(state);
       else if (what === 4) state.freeze();
       else if (what === 5) {
-        if (step > 60) options.spanRevisions = OPTIONS.spanRevisions;
+        if (step > 60) options.versions = 'spans';
         await call<void>((done) => state.reload(done));
         for (let slot = state.appliedThrough; slot < log.length; slot += 1)
           await apply(state, log[slot] ?? { type: 'noop' });
@@ -412,6 +415,48 @@ test('a flush that reaches the disk while a read of the past begins is seen by i
       `${landsAt}: the history`,
     );
   }
+});
+
+/** Counts what is read of it one by one. */
+class CountingStore extends MemoryStore {
+  lookups = 0;
+
+  override get(key: Buffer): Buffer | undefined {
+    this.lookups += 1;
+    return super.get(key);
+  }
+}
+
+test('a page of history ends before it has looked in too many places', async (t) => {
+  const content = new MemoryContent();
+  content.apply(formatStateOps());
+  const store = new CountingStore(content);
+  // Every revision in a span of its own, and every version superseded three hundred revisions after it was made.
+  const state = new KvState(store, freshState(), { ...OPTIONS, cacheBytes: 0, spanRevisions: 1 });
+  const keys = Array.from({ length: 300 }, (_, i) => `k${i}`);
+  for (const value of ['first', 'second'])
+    await run(
+      state,
+      keys.map((key) => put(key, value)),
+    );
+  await flush(state);
+  let most = 0;
+  const query = { from: bytes(''), to: bytes(''), limit: 0, previous: true };
+  const found: string[] = [];
+  let start: HistoryPosition | null = { revision: 1, index: 0 };
+  while (start !== null) {
+    store.lookups = 0;
+    const at: HistoryPosition = start;
+    const page: HistoryPage = await call((done) => state.history({ ...query, start: at }, done));
+    found.push(...lines([page]));
+    most = Math.max(most, store.lookups);
+    start = page.next;
+  }
+  t.strictSame(found, [
+    ...keys.map((key, i) => `${1 + i} ${key} first -`),
+    ...keys.map((key, i) => `${301 + i} ${key} second first`),
+  ]);
+  t.ok(most < 10_000, `${most} lookups for a page`);
 });
 
 test('a revision of more events than a page or a record holds is read whole, in parts', async (t) => {

@@ -42,7 +42,7 @@ import {
 } from './helpers.js';
 
 /** Most values of the fuzz lie apart, some do not. */
-const OPTIONS = { cacheBytes: 4000, apartBytes: 6, spanRevisions: 32 };
+const OPTIONS = { cacheBytes: 4000, apartBytes: 6, spanRevisions: 32, versions: 'spans' } as const;
 const KINDS = ['the memory twin', 'LevelDB'] as const;
 
 async function freshStore(t: Test, kind: (typeof KINDS)[number]): Promise<OrderedStore> {

@@ -30,7 +30,7 @@ class ListReader implements RangeReader {
 }
 
 const pairOf = (key: string): Pair => [Buffer.from(key), Buffer.from('')];
-const byKey = ([a]: Pair, [b]: Pair): number => Buffer.compare(a, b);
+const keyOf = ([key]: Pair): Buffer => key;
 
 async function readAll(reader: RangeReader, pairsMax: number): Promise<string[]> {
   const read: string[] = [];
@@ -52,7 +52,7 @@ test('every pair of every reader comes once, in order, up or down, however large
     const reverse = round % 2 === 1;
     if (reverse) for (const list of [wanted, ...lists]) list.reverse();
     const readers = lists.map((list) => new ListReader([...list], 1 + Math.floor(random() * 4)));
-    const merged = new MergedReader(readers, reverse ? (a, b) => byKey(b, a) : byKey);
+    const merged = new MergedReader(readers, keyOf, reverse);
     t.same(await readAll(merged, 1 + Math.floor(random() * 8)), wanted);
     merged.close();
     t.ok(readers.every(({ closed }) => closed));
@@ -60,7 +60,11 @@ test('every pair of every reader comes once, in order, up or down, however large
 });
 
 test('what one of the readers fails of, all fail of', async (t) => {
-  const merged = new MergedReader([new ListReader(['a', 'b']), new ListReader(['c', 'd', 'e'], 3, 1)], byKey);
+  const merged = new MergedReader(
+    [new ListReader(['a', 'b']), new ListReader(['c', 'd', 'e'], 3, 1)],
+    keyOf,
+    false,
+  );
   await t.rejects(readAll(merged, 10), /of the disk/);
   const found = await call<readonly (Buffer | undefined)[]>((done) =>
     merged.getMany([Buffer.from('x')], done),

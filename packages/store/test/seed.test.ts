@@ -23,7 +23,7 @@ const MEMBERS = [3, 1, 2].map((replicaId) => ({
 }));
 
 /** Some values lie apart. */
-const OPTIONS = { cacheBytes: 1024 * 1024, apartBytes: 8, spanRevisions: 8 };
+const OPTIONS = { cacheBytes: 1024 * 1024, apartBytes: 8, spanRevisions: 8, versions: 'spans' } as const;
 
 /** Keys with a history, a session, an idempotency key, a lease with a key of its own. */
 async function lived(): Promise<KvState> {

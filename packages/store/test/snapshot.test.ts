@@ -20,7 +20,7 @@ import {
 } from './helpers.js';
 
 /** Some values lie apart. */
-const OPTIONS = { cacheBytes: 1024 * 1024, apartBytes: 9, spanRevisions: 8 };
+const OPTIONS = { cacheBytes: 1024 * 1024, apartBytes: 9, spanRevisions: 8, versions: 'spans' } as const;
 
 interface Rig {
   readonly content: MemoryContent;

@@ -2,7 +2,7 @@
 import type { Entry, HistoryPage, HistoryPosition } from '@kvd/protocol';
 import type { SnapshotReader } from '@kvd/replica';
 import { test } from 'tap';
-import { KvState, MemoryContent, MemoryStore } from '../src/index.js';
+import { KvState, type KvStateOptions, MemoryContent, MemoryStore } from '../src/index.js';
 import type { Pair, StoreOp } from '../src/ordered-store.js';
 import { formatStateOps, freshState, loadState, type LoadedState } from '../src/state-loader.js';
 import { generationRanges, stateKey, valueKey } from '../src/state-records.js';
@@ -20,9 +20,9 @@ import {
   text,
 } from './helpers.js';
 
-const APART = { cacheBytes: 0, apartBytes: 5, spanRevisions: 4 };
+const APART = { cacheBytes: 0, apartBytes: 5, spanRevisions: 4, versions: 'spans' } as const;
 const GET = { type: 'get', timeoutMs: 1_000, consistency: 'stale', revision: 5 } as const;
-const INLINE = { cacheBytes: 0, apartBytes: 1_000_000, spanRevisions: 4 };
+const INLINE = { cacheBytes: 0, apartBytes: 1_000_000, spanRevisions: 4, versions: 'spans' } as const;
 
 function formatted(): MemoryContent {
   const content = new MemoryContent();
@@ -30,7 +30,7 @@ function formatted(): MemoryContent {
   return content;
 }
 
-async function opened(content: MemoryContent, options = APART): Promise<KvState> {
+async function opened(content: MemoryContent, options: KvStateOptions = APART): Promise<KvState> {
   const store = new MemoryStore(content);
   const loaded = await call<LoadedState | null>((done) => loadState(store, done));
   if (loaded === null) throw new Error('nothing loaded');
