@@ -7,12 +7,10 @@ import type { Done } from '@kvd/replica';
 import { keyBytes } from './bytes.js';
 import { damaged } from './errors.js';
 import type { HistoryBuffer } from './history-buffer.js';
-import { decodeVersion } from './history-records.js';
 import { isIn, type TextRange } from './key-range.js';
 import type { KvRecord } from './kv-record.js';
 import type { OrderedStore } from './ordered-store.js';
 import { RevisionParts } from './revision-parts.js';
-import { unseal } from './sealed.js';
 import { stateKey } from './state-records.js';
 import { completed } from './values-apart.js';
 import type { VersionSpans } from './version-spans.js';
@@ -67,7 +65,7 @@ export class ChangedSince {
   private onDisk(key: string, revision: Revision, by: Revision): KvRecord {
     const found = this.spans.find(this.onLogical, key, revision, by);
     if (found === undefined) throw damaged(`version ${revision} of a key is missing from the history`);
-    return decodeVersion(found.logical, unseal(found.logical, found.sealed).body).record;
+    return found.record;
   }
 
   private readonly onLogical = (logical: Buffer): Buffer | undefined =>

@@ -8,7 +8,7 @@ import type { Done } from '@kvd/replica';
 import { keyBytes } from './bytes.js';
 import { subtractSealed } from './content-hash.js';
 import { damaged } from './errors.js';
-import { decodeRevisions, decodeVersion, type RevisionPart, revisionKey } from './history-records.js';
+import { decodeRevisions, type RevisionPart, revisionKey } from './history-records.js';
 import { isStub } from './kv-record.js';
 import type { OrderedStore, StoreOp } from './ordered-store.js';
 import { unseal } from './sealed.js';
@@ -66,8 +66,7 @@ export function compactPage(
             const found = spans.find(read, key, before, superseded);
             if (found === undefined) throw damaged(`version ${before} of a key is missing from the history`);
             remove(stateKey(generation, found.logical), found.sealed);
-            const { record } = decodeVersion(found.logical, unseal(found.logical, found.sealed).body);
-            if (isStub(record)) values.push(stateKey(generation, valueKey(keyBytes(key), before)));
+            if (isStub(found.record)) values.push(stateKey(generation, valueKey(keyBytes(key), before)));
           }
         }
         remove(diskKey, sealed);

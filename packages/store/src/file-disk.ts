@@ -138,15 +138,10 @@ export class FileDisk implements DirectoryDisk {
   }
 
   async openStore(part: StorePart, createIfMissing: boolean): Promise<OrderedStore> {
-    const options = { ...STORE_OPTIONS[part], ...this.ownOptions(part), createIfMissing };
+    const options = { ...levelOptions(part, this.replicaId), createIfMissing };
     const store = await LevelStore.open(this.path(part), options);
     if (createIfMissing) syncDirectory(this.path(part));
     return store;
-  }
-
-  private ownOptions(part: StorePart): Partial<LevelStoreOptions> {
-    const writeBufferBytes = STATE_WRITE_BUFFER_BYTES[this.replicaId % STATE_WRITE_BUFFER_BYTES.length];
-    return part === 'state' && writeBufferBytes !== undefined ? { writeBufferBytes } : {};
   }
 
   createSide(bytes: Buffer): void {
@@ -184,8 +179,11 @@ export class FileDisk implements DirectoryDisk {
 }
 
 /** Options of a part's LevelDB, for the verification: it must read as the replica does. */
-export function levelOptions(part: StorePart): LevelStoreOptions {
-  return { ...STORE_OPTIONS[part], createIfMissing: false };
+export function levelOptions(part: StorePart, replicaId: ReplicaId = 0): LevelStoreOptions {
+  const options = { ...STORE_OPTIONS[part], createIfMissing: false };
+  if (part !== 'state') return options;
+  const sizes = STATE_WRITE_BUFFER_BYTES;
+  return { ...options, writeBufferBytes: sizes[replicaId % sizes.length] ?? options.writeBufferBytes };
 }
 
 /** With its parents, each synced into the one that names it. */

@@ -263,8 +263,7 @@ class PageBuilder {
     };
     const [first, last] = superseded === null ? [revision + 1, model.revision] : [superseded, superseded];
     const found = model.spans.find(read, key, revision, first, last);
-    if (found !== undefined)
-      return decodeVersion(found.logical, unseal(found.logical, found.sealed).body).record;
+    if (found !== undefined) return found.record;
     if (this.start.revision <= this.model.compactRevision) throw compacted(this.start.revision, this.model);
     throw damaged(`version ${revision} of a key is missing from the history`);
   }

@@ -8,10 +8,11 @@
  *     w + revision (8) + index (4) body: [part, …], a part [revision, note, index, more, [kind, key, before, …]]
  *
  * Which span a version lies in, and why, is in version-spans.ts. key' is the key with 00 written as 00 FF, and 00 00 at its
- * end: so in a span the versions of a key stand together, in order, and keys are in the order of their bytes. A version is valid from its revision until the one that superseded it, and is
- * of use until that one is compacted; `before` names the revision of the version that an event superseded, 0: none. Small
- * revisions share a record, a large one is cut into parts over many; `index` is the place of a part's first event in the
- * revision, and a record's key names its first part. Only the last part of a record may have `more` to come.
+ * end: so in a span the versions of a key stand together, in order, and keys are in the order of their bytes. A version is
+ * valid from its revision until the one that superseded it, and is of use until that one is compacted; `before` names the
+ * revision of the version that an event superseded, 0: none. Small revisions share a record, a large one is cut into parts
+ * over many; `index` is the place of a part's first event in the revision, and a record's key names its first part. Only the
+ * last part of a record may have `more` to come.
  */
 import {
   KEY_BYTES_MAX,
@@ -80,7 +81,7 @@ const writer = new MsgpackWriter();
 export type Span = number | null;
 
 /** Where a span begins. */
-export function spanKey(span: Span): Buffer {
+function spanKey(span: Span): Buffer {
   if (span === null) return Buffer.of(KIND_OLD_VERSION);
   const logical = Buffer.allocUnsafe(1 + SPAN_BYTES);
   logical.writeUInt8(KIND_VERSION, 0);

@@ -10,9 +10,18 @@
  * among those that were written up to format 4, which lie in one order and go with the compaction.
  */
 import type { Revision } from '@kvd/protocol';
-import { type Span, spanEnd, spanKey, type Version, versionKey, versionsFrom } from './history-records.js';
+import {
+  decodeVersion,
+  type Span,
+  spanEnd,
+  type Version,
+  versionKey,
+  versionsFrom,
+} from './history-records.js';
 import type { TextRange } from './key-range.js';
+import type { KvRecord } from './kv-record.js';
 import type { KeyRange } from './ordered-store.js';
+import { unseal } from './sealed.js';
 import { stateKey } from './state-records.js';
 
 /** About 50 MB of versions of 100 B. */
@@ -21,6 +30,8 @@ export const DEFAULT_SPAN_REVISIONS = 2 ** 18;
 export interface FoundVersion {
   readonly logical: Buffer;
   readonly sealed: Buffer;
+  /** Where its value lies apart, a stub. */
+  readonly record: KvRecord;
 }
 
 export class VersionSpans {
@@ -40,6 +51,7 @@ export class VersionSpans {
 
   /**
    * The version of `key` that revision `revision` made, if one from `first` to `last` superseded it. `read`: by logical key.
+   * @throws StoreError damaged
    */
   find(
     read: (logical: Buffer) => Buffer | undefined,
@@ -48,10 +60,11 @@ export class VersionSpans {
     first: Revision,
     last = first,
   ): FoundVersion | undefined {
-    for (const span of this.spansOf(first, last)) {
+    for (const span of [...this.spansOf(first, last), null]) {
       const logical = versionKey(span, key, revision);
       const sealed = read(logical);
-      if (sealed !== undefined) return { logical, sealed };
+      if (sealed === undefined) continue;
+      return { logical, sealed, record: decodeVersion(logical, unseal(logical, sealed).body).record };
     }
     return undefined;
   }
@@ -70,8 +83,12 @@ export class VersionSpans {
       lt: stateKey(generation, versionKey(span, key, revision + 1)),
       reverse: true,
     });
-    const spans = this.spansOf(revision + 1, present).filter((span) => span !== null);
-    return [spans.toReversed().map(rangeOf), [rangeOf(null)]].filter((group) => group.length > 0);
+    return [
+      this.spansOf(revision + 1, present)
+        .toReversed()
+        .map(rangeOf),
+      [rangeOf(null)],
+    ];
   }
 
   /** Of the versions of a range of keys that were valid after `revision`, and others: a range for each span. */
@@ -81,8 +98,8 @@ export class VersionSpans {
     revision: Revision,
     present: Revision,
   ): readonly Pick<KeyRange, 'gte' | 'lt'>[] {
-    return this.spansOf(revision + 1, present).map((span) => ({
-      gte: stateKey(generation, from === '' ? spanKey(span) : versionsFrom(span, from)),
+    return [...this.spansOf(revision + 1, present), null].map((span) => ({
+      gte: stateKey(generation, versionsFrom(span, from)),
       lt: stateKey(generation, to === '' ? spanEnd(span) : versionsFrom(span, to)),
     }));
   }
@@ -91,12 +108,11 @@ export class VersionSpans {
     return Math.floor(superseded / this.revisions);
   }
 
-  /** Where versions lie that were superseded by a revision from `first` to `last`. */
-  private spansOf(first: Revision, last: Revision): Span[] {
-    const spans: Span[] = [];
+  /** Of versions that were superseded by a revision from `first` to `last`. */
+  private spansOf(first: Revision, last: Revision): number[] {
+    const spans: number[] = [];
     const end = this.spanOf(last);
     for (let span = this.spanOf(first); span <= end; span += 1) spans.push(span);
-    spans.push(null);
     return spans;
   }
 }
