@@ -14,6 +14,7 @@ import {
   type Response,
   type SessionId,
 } from '@kvd/protocol';
+import { onAbort } from './abort.js';
 import { Backlog, type BacklogBounds } from './backlog.js';
 import { Connector, type ConnectorOptions } from './connector.js';
 import type { Link } from './link.js';
@@ -198,14 +199,12 @@ export class Dispatcher {
   }
 
   private abortOn(operation: Operation, signal: AbortSignal): void {
-    const onAbort = () => {
+    operation.onSettled = onAbort(signal, () => {
       const error = operation.mayHaveHappened
         ? new KvdError('KVD_OUTCOME_UNKNOWN', 'aborted after it was sent')
         : new KvdError('KVD_CLOSED', 'aborted');
       this.finish(operation, () => operation.fail(withCause(error, signal.reason)));
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-    operation.onSettled = () => signal.removeEventListener('abort', onAbort);
+    });
   }
 
   // Admission

@@ -8,6 +8,7 @@
  * believes. That it is told by a signal as soon as it can know is a courtesy.
  */
 import { type Compare, KvdError, TIMEOUT_MS_MAX } from '@kvd/protocol';
+import { onAbort } from './abort.js';
 import { type Bytes, toBytes } from './bytes.js';
 import type { Entry } from './entry.js';
 import type { Lease, Leases } from './lease.js';
@@ -59,13 +60,14 @@ export async function contend(
   if (toBytes(value).length > OWNER_BYTES_MAX) throw tooLarge(what, toBytes(value).length);
   const givenUp = new AbortController();
   const giveUp = (error: KvdError) => givenUp.abort(error);
-  const onAbort = () => giveUp(withCause(new KvdError('KVD_CLOSED', `${what}: aborted`), signal?.reason));
   if (signal?.aborted) throw withCause(new KvdError('KVD_CLOSED', `${what}: aborted`), signal.reason);
   if (timeoutMs !== undefined && !(timeoutMs > 0 && timeoutMs <= TIMEOUT_MS_MAX))
     throw bad(`timeoutMs: ${timeoutMs} is not a number of ms from 1 to ${TIMEOUT_MS_MAX}`);
   const late = () => giveUp(new KvdError('KVD_TIMEOUT', `${what} was not free within ${timeoutMs} ms`));
   const timer = timeoutMs === undefined ? null : setTimeout(late, timeoutMs);
-  signal?.addEventListener('abort', onAbort, { once: true });
+  const stayOn =
+    signal &&
+    onAbort(signal, () => giveUp(withCause(new KvdError('KVD_CLOSED', `${what}: aborted`), signal.reason)));
   try {
     const lease = await grantUnless(parts.leases, ttlMs, givenUp.signal);
     const onLost = () => {
@@ -90,7 +92,7 @@ export async function contend(
     throw givenUp.signal.aborted ? givenUp.signal.reason : error;
   } finally {
     if (timer !== null) clearTimeout(timer);
-    signal?.removeEventListener('abort', onAbort);
+    stayOn?.();
   }
 }
 

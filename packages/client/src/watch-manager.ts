@@ -3,6 +3,7 @@
  * are all on the link in use, and go where it goes.
  */
 import { KvdError, WATCHES_PER_CONNECTION_MAX, type WatchMessage, type WatchRequest } from '@kvd/protocol';
+import { onAbort } from './abort.js';
 import type { Link } from './link.js';
 import type { Watch, WatchBounds } from './watch.js';
 import { Subscription } from './watch-subscription.js';
@@ -57,9 +58,7 @@ export class WatchManager {
     const { watch } = subscription;
     this.subscriptions.add(subscription);
     if (signal !== undefined) {
-      const onAbort = () => watch.end(aborted(signal));
-      signal.addEventListener('abort', onAbort, { once: true });
-      subscription.onClosed = () => signal.removeEventListener('abort', onAbort);
+      subscription.onClosed = onAbort(signal, () => watch.end(aborted(signal)));
     }
     this.life ??= setInterval(() => this.checkLife(), LIFE_MS).unref();
     subscription.proceed();

@@ -357,6 +357,24 @@ t.test('an aborted operation ends at once and says what may have happened', asyn
   t.match(await get, { code: 'KVD_CLOSED', outcome: 'not-done' });
 });
 
+t.test('many operations share one signal, which ends them all, and Node.js warns of no leak', async (t) => {
+  const { cluster, kv } = await setUp(t, 1);
+  const warnings: string[] = [];
+  const onWarning = ({ name }: Error) => warnings.push(name);
+  process.on('warning', onWarning);
+  t.teardown(() => process.off('warning', onWarning));
+  const aborting = new AbortController();
+  const { signal } = aborting;
+  await Promise.all(Array.from({ length: 100 }, (_, i) => kv.put(`key${i}`, '0', { signal })));
+  cluster.replica(1).misbehave = () => true;
+  const gets = Array.from({ length: 100 }, () => failure(kv.get('a', { signal })));
+  aborting.abort();
+  for (const error of await Promise.all(gets)) t.match(error, { code: 'KVD_CLOSED', outcome: 'not-done' });
+  // Warnings come in a turn of their own.
+  await new Promise((resolve) => setImmediate(resolve));
+  t.same(warnings, []);
+});
+
 t.test('connect says what each endpoint did when none answers', async (t) => {
   const error = await failure(connect({ endpoints: ['127.0.0.1:1', '127.0.0.1:2'], connectTimeoutMs: 200 }));
   t.equal(error.code, 'KVD_UNAVAILABLE');
