@@ -27,5 +27,5 @@ function run(event: Event): void {
   const signal = event.target as AbortSignal;
   const tasks = waiting.get(signal) ?? [];
   waiting.delete(signal);
-  for (const task of [...tasks]) task();
+  for (const task of tasks) task();
 }
