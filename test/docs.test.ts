@@ -1,6 +1,6 @@
 /**
  * What the documents point at exists: links and their anchors, files, the names said to be in a file, commands. What the
- * README tells to type is run by test/cluster/readme.test.ts.
+ * README tells to type is run by test/processes/readme.test.ts.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
