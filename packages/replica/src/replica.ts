@@ -330,7 +330,7 @@ export class Replica implements ReplicaApi, TransportHandler {
     if (this.stopping || this.stopped) return;
     this.stopping = done;
     this.trace('info', 'replica-stop', {});
-    this.node.step({ type: 'transfer', to: null });
+    this.node.step({ type: 'transfer', to: this.membership.standing.successor });
     this.node.killRole('proposer');
     if (!this.driver.hasFailed) this.keeper.flush();
     this.drain();

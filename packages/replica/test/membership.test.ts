@@ -473,6 +473,15 @@ test('leadership is handed to a voter that has caught up', (t) => {
   behind.speaks(identity(2), { durable: behind.chosenThrough });
   behind.run(REPORT_TICKS);
   t.strictSame(behind.handedTo, [2]);
+  const any = new Stage(configurationOf([1, 2, 3, 4, 5], { 5: 'learner' }));
+  any.speaks(identity(2), { durable: 0 });
+  any.speaks(identity(3), { durable: 40 });
+  any.run(LONG);
+  any.fallsSilent(identity(4));
+  any.run(LONG);
+  any.ask({ type: 'move-leader', replicaId: 0 });
+  any.run(REPORT_TICKS);
+  t.strictSame(any.handedTo, [3], 'to a voter that is there, and not to one that waits for a state');
   const busy = new Stage(configurationOf([1, 2, 3]));
   busy.run(LONG);
   busy.fallsSilent(identity(3));

@@ -252,7 +252,7 @@ export class Membership {
       null,
       to === 0 ? 'leadership is handed over' : `leadership is handed to replica ${to}`,
     );
-    this.host.handOver(to === 0 ? null : to);
+    this.host.handOver(to === 0 ? this.standing.successor : to);
   }
 
   /** One step that nobody has to ask for. */

@@ -92,6 +92,19 @@ export class Standing {
     return durable >= wanted ? '' : `it catches up, ${behind} ${behind === 1 ? 'slot' : 'slots'} behind`;
   }
 
+  /** Whom to hand over to: the voter that is there and has most of the state on disk. One without a state could not lead. */
+  get successor(): ReplicaId | null {
+    let best: ReplicaId | null = null;
+    let furthest: Slot = -1;
+    for (const member of this.host.latest?.configuration.members ?? []) {
+      if (member.role !== 'voter' || this.isSelf(member) || !this.isReachable(member)) continue;
+      const durable = this.durableThrough(member) ?? 0;
+      if (durable <= furthest) continue;
+      [best, furthest] = [member.replicaId, durable];
+    }
+    return best;
+  }
+
   isWitness(identity: Identity): boolean | null {
     return this.isSelf(identity) ? false : (this.reports.of(identity)?.witness ?? null);
   }
