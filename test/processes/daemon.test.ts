@@ -1,7 +1,21 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { openSync, readdirSync, readSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Test, test } from 'tap';
-import { freePorts, http, KvdProcess, peersOf, status, until, untilReady } from '../support/kvd-process.js';
+import {
+  freePorts,
+  http,
+  KVD,
+  KvdProcess,
+  peersOf,
+  status,
+  until,
+  untilReady,
+} from '../support/kvd-process.js';
+
+/** Each is a few lines of the log. */
+const CAMPAIGNS = 1_000;
 
 function one(port: number, data: string, ...more: readonly string[]): string[] {
   return ['--id', '1', '--peers', `1=127.0.0.1:${port}`, '--data', data, ...more];
@@ -253,6 +267,27 @@ test('chaos from a configuration file, shown and stopped at run time', async (t)
   await untilReady(port);
   t.equal((await http(port, 'PUT', '/v1/kv/a', { body: 'x' })).status, 200);
   t.equal(await kvd.kill('SIGTERM'), 0);
+});
+
+test('where its log cannot be written it serves all the same, and ends as it is told to', async (t) => {
+  const directory = t.testdir({});
+  for (const [where, stderr] of [
+    ['full', openSync('/dev/full', 'w')],
+    ['unread', 'pipe'],
+  ] as const) {
+    const port = first(await freePorts(1));
+    const argv = one(port, join(directory, where), '--log-level', 'debug');
+    const child = spawn(KVD, argv, { stdio: ['ignore', 'ignore', stderr] });
+    t.teardown(() => child.kill('SIGKILL'));
+    const ended = once(child, 'exit');
+    await untilReady(port);
+    // More lines than a pipe takes that nobody reads.
+    for (let i = 0; i < CAMPAIGNS; i++) await http(port, 'POST', '/v1/chaos/campaign');
+    await untilReady(port);
+    t.equal((await http(port, 'PUT', '/v1/kv/a', { body: 'x' })).status, 200, where);
+    child.kill('SIGTERM');
+    t.same(await ended, [0, null], where);
+  }
 });
 
 function kills(metrics: string): string {

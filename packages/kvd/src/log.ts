@@ -1,12 +1,11 @@
 /**
- * The logbook of a daemon: pino, JSON lines on stderr, pretty ones on a terminal. Writing never blocks the event loop,
- * and a reader that is too slow costs lines, not memory. Nothing here decides anything.
+ * The logbook of a daemon: pino, JSON lines on stderr (log-sink.ts), pretty ones on a terminal. Nothing here decides
+ * anything.
  */
 import type { Trace } from '@kvd/replica';
-import { destination, type Logger, pino, stdTimeFunctions } from 'pino';
+import { type Logger, pino, stdTimeFunctions } from 'pino';
+import { LogSink } from './log-sink.js';
 
-/** Bytes that may wait for a slow reader of stderr; beyond, lines are dropped. */
-const WAITING_BYTES_MAX = 4 * 1024 * 1024;
 const STDERR = 2;
 
 export interface DaemonLog {
@@ -31,17 +30,14 @@ export async function createLog(
     const stream = pretty({ destination: STDERR, sync: true, colorize: true, ignore: 'replica' });
     return { logger: pino(options, stream), flush: () => undefined };
   }
-  const stream = destination({ dest: STDERR, sync: false, maxLength: WAITING_BYTES_MAX });
-  return {
-    logger: pino(options, stream),
-    flush: () => {
-      try {
-        stream.flushSync();
-      } catch {
-        // Nobody reads stderr any more: there is nowhere to say so.
-      }
-    },
-  };
+  const sink = new LogSink(STDERR, (lines) =>
+    logger.warn(
+      { event: 'log-lines-dropped', lines },
+      `${lines} lines of the log were dropped: they could not be written`,
+    ),
+  );
+  const logger = pino(options, sink);
+  return { logger, flush: () => sink.flush() };
 }
 
 /** What replica, store and transport report, as log lines: `event` is the stable name. */
