@@ -110,7 +110,6 @@ t.test('on one replica', async (t) => {
       ['chaos', 'set', '--replica', '1', '--roles', 'king'],
       ['run', '/does/not/exist'],
       ['txn'],
-      ['watch'],
     ]) {
       await check(t, args, 2, /^$/);
     }
@@ -184,11 +183,16 @@ t.test('on one replica', async (t) => {
   });
 
   await t.test('a bad line stops a load and is named', async (t) => {
-    for (const bad of ['{"key":"q"}', '[]', 'x', '{"key":1,"value":"x"}', '{"keyBase64":"!","value":"x"}']) {
+    const bads = ['{"key":"q"}', '[]', 'x', '{"key":1,"value":"x"}', '{"keyBase64":"!","value":"x"}'];
+    bads.push('{"key":"q","keyBase64":"cQ==","value":"x"}', '{"key":"\\ud800","value":"x"}');
+    for (const bad of bads) {
       const result = await check(t, ['load', '-'], 4, /^$/, `{"key":"q","value":"1"}\n\n${bad}\n`);
       t.match(result.stderr, /stdin: line 3: /, bad);
     }
-    await check(t, ['load', '-'], 0, /loaded 2/, '{"key":"q","value":"1"}\n{"key":"q","value":"2"}');
+    const latin = Buffer.from('{"key":"q","value":"1"}\n{"key":"q\xe4","value":"x"}\n', 'latin1');
+    t.match((await check(t, ['load', '-'], 4, /^$/, latin)).stderr, /stdin: line 2: not UTF-8/);
+    const entries = '\uFEFF{"key":"q","value":"1"}\n \n{"key":"q","value":"2"}';
+    await check(t, ['load', '-'], 0, /loaded 2/, entries);
     t.equal((await kvctl(['get', 'q'])).stdout, '2\n', 'the later line wins');
   });
 
@@ -224,6 +228,16 @@ t.test('on one replica', async (t) => {
       `PUT ${'k'.repeat(5000)} 1\n`,
     );
     t.match(jsonLines(refused)[0], { line: 1, op: 'PUT', error: 'KVD_TOO_LARGE' });
+    const empty = await check(t, ['run', '-', '--keep-going'], 4, / 1 failed/, 'PUT "" 1\nPUT x 5\n');
+    t.match(empty.stderr, /line 1: KVD_BAD_REQUEST: a key has at least one byte/);
+    t.equal((await kvctl(['get', 'x'])).stdout, '5\n', 'and goes on');
+    const latin = await check(t, ['run', '-'], 4, /^$/, Buffer.from('PUT x 6\nPUT \xe4 1\n', 'latin1'));
+    t.match(latin.stderr, /stdin: line 2: not UTF-8/);
+    const unread = spawn(process.execPath, [kvctlBin, 'run', '-', '-e', cluster.endpoints.join(',')]);
+    unread.stdin.end('PUT x 7\n'.repeat(2_000));
+    unread.stdout.once('data', () => unread.stdout.destroy());
+    const [code] = (await once(unread, 'exit')) as [number];
+    t.equal(code, 5, 'where nobody listens it ends, and says that not all is done');
   });
 
   await t.test('the shell reads its commands from a pipe', async (t) => {

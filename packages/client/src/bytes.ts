@@ -8,13 +8,19 @@ import { checkKey, KEY_BYTES_MAX, KvdError, prefixEnd, RANGE_END_BYTES_MAX } fro
 /** A key or a value: text, taken as UTF-8, or bytes. */
 export type Bytes = string | Uint8Array;
 
-/** The bytes meant; a Uint8Array is passed through, not copied. @throws KvdError KVD_BAD_REQUEST: it is neither */
+/** The bytes meant; a Uint8Array is passed through, not copied. @throws KvdError KVD_BAD_REQUEST: it is neither, or no text */
 export function toBytes(input: Bytes): Uint8Array {
-  if (typeof input === 'string') return Buffer.from(input, 'utf8');
+  if (typeof input === 'string') return textBytes(input);
   // Of whichever realm: test runners have their own.
   if (isUint8Array(input)) return input;
   const given = input === null ? 'null' : typeof input;
   throw new KvdError('KVD_BAD_REQUEST', `a key or value is a string or a Uint8Array, not ${given}`);
+}
+
+/** Half of a surrogate pair has no UTF-8: it would become U+FFFD without a word, and keys that differ one key. */
+function textBytes(text: string): Uint8Array {
+  if (text.isWellFormed()) return Buffer.from(text, 'utf8');
+  throw new KvdError('KVD_BAD_REQUEST', 'a key or value holds half of a surrogate pair, which is no text');
 }
 
 /** A copy that shares memory with nothing: neither with the caller's array nor with a received frame. */
@@ -76,7 +82,7 @@ export function utf8(bytes: Uint8Array): string {
 
 /** What is no longer the caller's, who may change their array right away. */
 export function ownedBytes(input: Bytes): Uint8Array {
-  return typeof input === 'string' ? Buffer.from(input, 'utf8') : copyBytes(toBytes(input));
+  return typeof input === 'string' ? textBytes(input) : copyBytes(toBytes(input));
 }
 
 /** Can no key be in it? */

@@ -128,7 +128,7 @@ export class KvdClient {
   }
 
   /**
-   * Delete one key, or with `{ prefix }` all keys that begin with it, as one mutation.
+   * Delete one key, or with `{ prefix }` all keys that begin with it, as one mutation. `{ prefix: '' }` is every key.
    *
    * @throws KvdError KVD_CONDITION_FALSE: ifRevision does not hold
    */

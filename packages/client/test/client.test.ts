@@ -92,6 +92,8 @@ t.test('what can never be done is refused before anything is sent', async (t) =>
   t.equal((await failure(kv.put('', 'x'))).code, 'KVD_BAD_REQUEST');
   t.equal((await failure(kv.get('k'.repeat(5000)))).code, 'KVD_TOO_LARGE');
   t.equal((await failure(kv.put('k', new Uint8Array(1024 * 1024 + 1)))).code, 'KVD_TOO_LARGE');
+  t.match(await failure(kv.put('a\ud800', 'x')), { code: 'KVD_BAD_REQUEST', message: /surrogate/ });
+  t.match(await failure(kv.put('a', '\udc00')), { code: 'KVD_BAD_REQUEST', message: /surrogate/ });
   t.equal((await failure(kv.deleteRange({}))).code, 'KVD_BAD_REQUEST');
   t.equal((await failure(kv.get('k', { timeoutMs: -1 }))).code, 'KVD_BAD_REQUEST');
   t.equal(cluster.replica(1).requests.length, 0);

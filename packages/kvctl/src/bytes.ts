@@ -8,7 +8,12 @@ export type Encoding = 'text' | 'hex' | 'base64';
 
 /** The bytes that an argument means. @throws CliError usage when it is not what `encoding` says */
 export function parseBytes(text: string, encoding: Encoding): Uint8Array {
-  if (encoding === 'text') return Buffer.from(text, 'utf8');
+  if (encoding === 'text') {
+    // What the command line holds that is no UTF-8, Node.js has made U+FFFD of: other keys than were meant, and fewer.
+    if (text.includes('\uFFFD'))
+      throw usage(`'${text}' is no UTF-8 text, or holds U+FFFD; --hex and --base64 take any bytes`);
+    return Buffer.from(text, 'utf8');
+  }
   if (encoding === 'hex') {
     if (text.length % 2 === 1 || /[^0-9a-fA-F]/.test(text)) throw usage(`'${text}' is not hex`);
     return Buffer.from(text, 'hex');

@@ -52,9 +52,17 @@ const GLOBAL_WITH_VALUE = [
   '--reason',
 ];
 
+/** -ojson: an option of one letter, and its value. */
+const ATTACHED = /^(-[eo])([^=].*)$/;
+/** Of more than one letter, and no number: yargs would take -hello for five flags, the first of which is -h. */
+const NO_FLAG = /^-[^-=][^=]/;
+const NUMBER = /^-(\d+(\.\d+)?|\.\d+)$/;
+
 /**
  * Words that yargs would take for flags although they are none: '-', and all after '--'. Shielded they pass through it,
  * and a command gets them as they were. A program to run is one such word.
+ *
+ * @throws KVCTL_USAGE for a word with one dash that is no flag
  */
 export function shield(argv: readonly string[]): string[] {
   const end = argv.indexOf('--');
@@ -62,9 +70,18 @@ export function shield(argv: readonly string[]): string[] {
   const after = end < 0 ? [] : argv.slice(end + 1);
   const isProgram = WITH_PROGRAM.includes(commandOf(before)) && after.length > 0;
   return [
-    ...before.map((word) => (word === '-' ? SHIELD + word : word)),
+    ...before.flatMap(asYargsReads),
     ...(isProgram ? [after.join(SHIELD)] : after).map((word) => SHIELD + word),
   ];
+}
+
+function asYargsReads(word: string): string | string[] {
+  if (word === '-') return SHIELD + word;
+  const [, name, value] = ATTACHED.exec(word) ?? [];
+  if (name !== undefined && value !== undefined) return [name, value];
+  if (NO_FLAG.test(word) && !NUMBER.test(word))
+    throw usage(`unknown flag ${word}; a word that begins with a dash and is no flag comes after --`);
+  return word;
 }
 
 function commandOf(words: readonly string[]): string {

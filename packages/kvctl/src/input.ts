@@ -1,4 +1,5 @@
 /** Reads what users hand in, files or stdin (`-`), whole or line by line; each with a bound. */
+import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
@@ -20,6 +21,18 @@ export async function readAll(file: string, bytesMax: number): Promise<Buffer> {
     }
   }
   return Buffer.concat(chunks);
+}
+
+/** As text. @throws CliError as readAll, and refused when it is no UTF-8 */
+export async function readText(file: string, bytesMax: number): Promise<string> {
+  const bytes = await readAll(file, bytesMax);
+  if (isUtf8(bytes)) return bytes.toString('utf8');
+  let [line, start] = [1, 0];
+  for (let end = bytes.indexOf(10); end >= 0 && isUtf8(bytes.subarray(start, end)); line++) {
+    start = end + 1;
+    end = bytes.indexOf(10, start);
+  }
+  throw refused(`${nameOf(file)}: line ${line}: not UTF-8`);
 }
 
 /** A stream of the file or of stdin. @throws CliError usage when there is no such file, or it is a directory */

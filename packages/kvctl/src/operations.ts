@@ -76,25 +76,25 @@ export function parseOperation(
   switch (name.toUpperCase()) {
     case 'PUT':
       checkCount(rest, 2, 2, 'PUT key value');
-      return { op: 'PUT', key: checkKey(first), value: second };
+      return { op: 'PUT', key: first, value: second };
     case 'GET':
       checkCount(rest, 1, 1, 'GET key');
-      return { op: 'GET', key: checkKey(first) };
+      return { op: 'GET', key: first };
     case 'DELETE':
     case 'DEL':
       checkCount(rest, 1, 1, 'DELETE key');
-      return { op: 'DELETE', key: checkKey(first) };
+      return { op: 'DELETE', key: first };
     case 'SCAN':
       checkCount(rest, 0, 1, 'SCAN [prefix]');
       return { op: 'SCAN', prefix: first };
     case 'CAS':
       checkCount(rest, 3, 3, 'CAS key old new');
-      return { op: 'CAS', key: checkKey(first), old: isNone(2) ? null : second, value: third };
+      return { op: 'CAS', key: first, old: isNone(2) ? null : second, value: third };
     case 'ADD': {
       checkCount(rest, 2, 2, 'ADD key number');
       const delta = parseInt64(second);
       if (delta === null) throw new OperationError(`ADD: '${second}' is no whole number of 64 bits`);
-      return { op: 'ADD', key: checkKey(first), delta };
+      return { op: 'ADD', key: first, delta };
     }
     case 'TXN':
       checkCount(rest, 1, 1, 'TXN {"if":[…],"then":[…],"else":[…]}');
@@ -133,9 +133,4 @@ function checkCount(words: readonly string[], min: number, max: number, usage: s
   throw new OperationError(
     `${words.length === 0 ? 'nothing' : `${words.length} word(s)`} after the name, wanted: ${usage}`,
   );
-}
-
-function checkKey(key: string): string {
-  if (key.length > 0) return key;
-  throw new OperationError('a key has at least one byte');
 }

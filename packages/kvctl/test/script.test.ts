@@ -50,6 +50,7 @@ t.test('a quote that is not closed is an error that says where', async (t) => {
 
 t.test('operations are named in any case and take so many words', async (t) => {
   t.same(parseOperation(['put', 'a', '1']), { op: 'PUT', key: 'a', value: '1' });
+  t.same(parseOperation(['PUT', '', '1']), { op: 'PUT', key: '', value: '1' }, 'the cluster refuses that');
   t.same(parseOperation(['Get', 'a']), { op: 'GET', key: 'a' });
   t.same(parseOperation(['del', 'a']), { op: 'DELETE', key: 'a' });
   t.same(parseOperation(['DELETE', 'a']), { op: 'DELETE', key: 'a' });
@@ -67,13 +68,11 @@ t.test('operations are named in any case and take so many words', async (t) => {
     ['PUT', 'a'],
     ['PUT', 'a', 'b', 'c'],
     ['GET'],
-    ['GET', ''],
     ['FROB'],
     ['SLEEP', '-1'],
     ['SLEEP', 'x'],
     ['EXPECT'],
     ['CAS', 'a', '1'],
-    ['CAS', '', '1', '2'],
     ['ADD', 'n'],
     ['ADD', 'n', '1.5'],
     ['ADD', 'n', '9223372036854775808'],
@@ -105,6 +104,19 @@ t.test('the JSON of a TXN is the rest of its line, with its quotes', async (t) =
 t.test('a program to run is one word for the parser, other words after -- stay what they are', async (t) => {
   t.same(shield(['put', '--', '-k', '-']), ['put', '\0-k', '\0-']);
   t.same(shield(['put', 'lock', '--', '-v']), ['put', 'lock', '\0-v']);
+  t.same(shield(['add', 'k', '-5', '-.5']), ['add', 'k', '-5', '-.5'], 'numbers are none');
+  t.same(shield(['get', 'k', '-ojson', '-eh:1', '-o=json']), [
+    'get',
+    'k',
+    '-o',
+    'json',
+    '-e',
+    'h:1',
+    '-o=json',
+  ]);
+  for (const word of ['-hello', '-dash', '-5a'])
+    t.throws(() => shield(['put', word, 'v']), { message: new RegExp(`unknown flag ${word}; .* after --`) });
+  t.same(shield(['put', '--', '-hello', 'v']), ['put', '\0-hello', '\0v']);
   t.same(shield(['lock', 'm', '--', 'sh', '-c', 'exit 3']), ['lock', 'm', '\0sh\0-c\0exit 3']);
   t.same(shield(['-e', 'h:1', '-o', 'json', 'watch', '--', 'cat']), [
     '-e',
@@ -134,6 +146,7 @@ t.test('arguments are text, hex or base64, and nothing in between', async (t) =>
   t.same(parseBytes('ä', 'text'), Buffer.from([0xc3, 0xa4]));
   t.same(parseBytes('00fF', 'hex'), Buffer.from([0, 255]));
   t.same(parseBytes('AP8=', 'base64'), Buffer.from([0, 255]));
+  t.throws(() => parseBytes('a\uFFFD', 'text'), { code: 'KVCTL_USAGE', message: /no UTF-8/ });
   for (const bad of ['0', '0g', ' 00']) t.throws(() => parseBytes(bad, 'hex'), { code: 'KVCTL_USAGE' }, bad);
   for (const bad of ['A', 'AP8!', 'A=P8'])
     t.throws(() => parseBytes(bad, 'base64'), { code: 'KVCTL_USAGE' }, bad);

@@ -175,6 +175,8 @@ test('a transaction takes one of two branches, whole, under one revision', async
   t.match(first, { revision: 3, results: [{ add: '6' }] });
   t.same((await send('POST', '/v1/txn', add, key)).json(), first, 'done once');
   const path = '/v1/txn';
+  const latin = Buffer.from('{"then":[{"put":{"key":"\xe4","value":"1"}}]}', 'latin1');
+  t.match((await send('POST', path, latin)).json(), { code: 'KVD_BAD_REQUEST', message: /no UTF-8/ });
   const bad = { path, status: 400, code: 'KVD_BAD_REQUEST' };
   await refuses(t, send, { ...bad, body: '{', message: /no JSON/ });
   await refuses(t, send, { ...bad, body: [], message: /must be an object/ });

@@ -72,7 +72,7 @@ export class JsonObject {
     const text = this.take(name);
     if (typeof text !== 'string') return refuseAt(this.at(name), 'must be text');
     // A lone surrogate has no UTF-8, and would become another character without a word.
-    if (/\p{Surrogate}/u.test(text)) refuseAt(this.at(name), `is no valid text; ${encoded} takes any bytes`);
+    if (!text.isWellFormed()) refuseAt(this.at(name), `is no valid text; ${encoded} takes any bytes`);
     return Buffer.from(text, 'utf8');
   }
 

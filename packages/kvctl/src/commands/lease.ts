@@ -53,7 +53,7 @@ export async function leaseList(context: Context): Promise<ExitCode> {
 }
 
 function ended(context: Context, id: number): ExitCode {
-  context.out.note(`kvctl: lease ${id} has expired, was revoked or never was`);
+  context.out.negative('KVD_LEASE_NOT_FOUND', `lease ${id} has expired, was revoked or never was`);
   return EXIT.negative;
 }
 

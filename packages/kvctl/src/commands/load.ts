@@ -2,6 +2,7 @@
 import type { KvdClient } from '@kvd/client';
 import { bytesField } from '@kvd/protocol';
 import { SingleBar } from 'cli-progress';
+import { isUtf8 } from 'node:buffer';
 import { stat } from 'node:fs/promises';
 import { parseBytes } from '../bytes.js';
 import type { Context } from '../context.js';
@@ -48,8 +49,12 @@ export async function loadFile(
     for await (const { line, bytes } of readLines(await openInput(file), LINE_BYTES_MAX)) {
       stop?.throwIfAborted();
       onBytes(bytes.length + 1);
-      if (bytes.length === 0) continue;
-      const { key, value } = parseEntry(bytes.toString('utf8'), `${nameOf(file)}: line ${line}`);
+      const where = `${nameOf(file)}: line ${line}`;
+      if (!isUtf8(bytes)) throw refused(`${where}: not UTF-8; keyBase64 and valueBase64 take any bytes`);
+      // A byte order mark is what some editors begin a file with; to trim() it is a blank.
+      const text = bytes.toString('utf8').trim();
+      if (text === '') continue;
+      const { key, value } = parseEntry(text, where);
       await puts.put(key, value, line);
       loaded++;
     }
@@ -121,8 +126,14 @@ function parseEntry(line: string, where: string): { key: Uint8Array; value: Uint
 
 function field(fields: object, name: string, where: string): Uint8Array {
   const text: unknown = Reflect.get(fields, name);
-  if (typeof text === 'string') return Buffer.from(text, 'utf8');
   const base64: unknown = Reflect.get(fields, `${name}Base64`);
+  if (text !== undefined && base64 !== undefined)
+    throw refused(`${where}: both "${name}" and "${name}Base64" are given`);
+  if (typeof text === 'string') {
+    if (!text.isWellFormed())
+      throw refused(`${where}: "${name}" is no valid text; "${name}Base64" takes any bytes`);
+    return Buffer.from(text, 'utf8');
+  }
   if (typeof base64 !== 'string')
     throw refused(`${where}: neither "${name}" nor "${name}Base64" is a string`);
   try {

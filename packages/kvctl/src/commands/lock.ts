@@ -169,7 +169,7 @@ async function showLeader(context: Context, name: string): Promise<ExitCode> {
   return context.withClient(async (client) => {
     const leader = await client.election(name).leader();
     if (leader === undefined) {
-      context.out.note(`kvctl: nobody is elected in ${name}`);
+      context.out.negative('KVD_NOT_FOUND', `nobody is elected in ${name}`);
       return EXIT.negative;
     }
     await tellLeader(context, name, leader);

@@ -3,7 +3,7 @@ import type { KvdClient } from '@kvd/client';
 import type { Context } from '../context.js';
 import { CliError, describeError, EXIT, type ExitCode, exitCodeOf } from '../errors.js';
 import { Executor } from '../executor.js';
-import { nameOf, readAll } from '../input.js';
+import { nameOf, readText } from '../input.js';
 import type { ScriptOperation } from '../operations.js';
 import { exitCodeOfSignal } from '../stop.js';
 import { parseScript, ScriptError, type ScriptLine } from '../script.js';
@@ -25,7 +25,7 @@ export async function run(context: Context, args: RunArgs): Promise<ExitCode> {
 }
 
 async function load(file: string): Promise<ScriptLine[]> {
-  const text = (await readAll(file, SCRIPT_BYTES_MAX)).toString('utf8');
+  const text = await readText(file, SCRIPT_BYTES_MAX);
   try {
     return parseScript(text);
   } catch (error) {
@@ -51,6 +51,8 @@ class ScriptRun {
 
   async run(): Promise<ExitCode> {
     const startMs = performance.now();
+    // Where nobody reads stdout any more kvctl ends (output.ts), and the rest of the script is not done.
+    process.exitCode = EXIT.unknown;
     this.context.stop?.addEventListener('abort', () => this.stop.abort());
     if (this.context.stop?.aborted) this.stop.abort();
     await Promise.all(Array.from({ length: this.args.concurrency }, (_, index) => this.work(index + 1)));

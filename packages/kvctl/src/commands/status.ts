@@ -49,7 +49,7 @@ export async function status(context: Context, signal = context.stop): Promise<E
   if (context.out.format === 'text') await context.out.write(`${statusTable(reports, notes)}\n`);
   else for (const report of reports) await context.out.result(statusLine(report, reports, notes));
   if (leader !== undefined) return EXIT.done;
-  context.out.note('kvctl: no leader can be reached');
+  context.out.negative('KVD_UNAVAILABLE', 'no leader can be reached');
   return EXIT.unavailable;
 }
 

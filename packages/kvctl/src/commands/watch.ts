@@ -83,10 +83,9 @@ function rangeOf(context: Context, { key, prefix, from, to }: WatchArgs) {
       throw usage('watch takes KEY, or --prefix, --from and --to');
     return { key: parseKey(key, context.encoding) };
   }
-  if (prefix === undefined && from === undefined && to === undefined)
-    throw usage("watch needs KEY, --prefix P, --from K or --to K; --prefix '' is every key");
   return {
-    ...(prefix === undefined ? {} : { prefix: bytes(prefix) }),
+    // Of nothing in particular: of all keys.
+    prefix: bytes(prefix ?? ''),
     ...(from === undefined ? {} : { from: bytes(from) }),
     ...(to === undefined ? {} : { to: bytes(to) }),
   };
