@@ -38,8 +38,8 @@ export class Locks {
   /**
    * Wait for the lock, in the order of asking. Release it before the client is closed: else it is held until its lease ends.
    *
-   * @throws KvdError KVD_TIMEOUT: it was not free within timeoutMs; KVD_CONDITION_FALSE: it is held, with tryOnce;
-   *   KVD_CLOSED: the signal fired; KVD_LOCK_LOST: the place in the queue was lost, as after a long pause of this process
+   * @throws KvdError KVD_TIMEOUT: it was not free, or no lease was granted, within timeoutMs; KVD_CONDITION_FALSE: it is
+   *   held, with tryOnce; KVD_CLOSED: the signal fired; KVD_LOCK_LOST: the place in the queue was lost, as after a long pause of this process
    */
   async acquire(name: string, options: LockOptions = {}): Promise<Lock> {
     if (typeof name !== 'string' || name === '') throw bad('a lock needs a name');

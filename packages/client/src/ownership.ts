@@ -63,13 +63,18 @@ export async function contend(
   if (signal?.aborted) throw withCause(new KvdError('KVD_CLOSED', `${what}: aborted`), signal.reason);
   if (timeoutMs !== undefined && !(timeoutMs > 0 && timeoutMs <= TIMEOUT_MS_MAX))
     throw bad(`timeoutMs: ${timeoutMs} is not a number of ms from 1 to ${TIMEOUT_MS_MAX}`);
-  const late = () => giveUp(new KvdError('KVD_TIMEOUT', `${what} was not free within ${timeoutMs} ms`));
+  let hasLease = false;
+  const late = () => {
+    const why = hasLease ? 'was not free' : 'could not be asked for: no lease was granted';
+    giveUp(new KvdError('KVD_TIMEOUT', `${what} ${why} within ${timeoutMs} ms`));
+  };
   const timer = timeoutMs === undefined ? null : setTimeout(late, timeoutMs);
   const stayOn =
     signal &&
     onAbort(signal, () => giveUp(withCause(new KvdError('KVD_CLOSED', `${what}: aborted`), signal.reason)));
   try {
     const lease = await grantUnless(parts.leases, ttlMs, givenUp.signal);
+    hasLease = true;
     const onLost = () => {
       const { reason } = lease.signal;
       giveUp(

@@ -25,19 +25,20 @@ export async function createLog(
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  if (process.stderr.isTTY) {
-    const { default: pretty } = await import('pino-pretty');
-    const stream = pretty({ destination: STDERR, sync: true, colorize: true, ignore: 'replica' });
-    return { logger: pino(options, stream), flush: () => undefined };
-  }
   const sink = new LogSink(STDERR, (lines) =>
     logger.warn(
       { event: 'log-lines-dropped', lines },
       `${lines} lines of the log were dropped: they could not be written`,
     ),
   );
-  const logger = pino(options, sink);
+  const format = process.stderr.isTTY ? await prettyLines() : (line: string) => line;
+  const logger = pino(options, { write: (line) => sink.write(format(line)) });
   return { logger, flush: () => sink.flush() };
+}
+
+async function prettyLines(): Promise<(line: string) => string> {
+  const { prettyFactory } = await import('pino-pretty');
+  return prettyFactory({ colorize: true, ignore: 'replica' });
 }
 
 /** What replica, store and transport report, as log lines: `event` is the stable name. */
