@@ -1,35 +1,9 @@
 /** The client against replicas that misbehave as told, on real sockets: what it sends, where, how often, and what it says. */
-import { compare, connect, type KvdClient, KvdError, op } from '@kvd/client';
+import { compare, connect, op } from '@kvd/client';
 import { type Response, SESSION_IN_FLIGHT_MAX } from '@kvd/protocol';
-import t, { type Test } from 'tap';
+import t from 'tap';
 import { FakeCluster, isUserMutation, refusal } from './support/fake-cluster.js';
-
-async function setUp(
-  test: Test,
-  replicas: number,
-  options: Partial<Parameters<typeof connect>[0]> = {},
-): Promise<{ cluster: FakeCluster; kv: KvdClient }> {
-  const cluster = await FakeCluster.start(replicas);
-  test.teardown(() => cluster.close());
-  const kv = await connect({ endpoints: cluster.endpoints, timeoutMs: 5_000, ...options });
-  test.teardown(() => kv.close());
-  return { cluster, kv };
-}
-
-/** What a promise was rejected with. */
-async function failure(promise: Promise<unknown>): Promise<KvdError> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof KvdError) return error;
-    throw error;
-  }
-  throw new Error('it was fulfilled');
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
+import { failure, setUp, until } from './support/set-up.js';
 
 t.test('close rejects what is under way and leaves nothing behind', async (t) => {
   const held = () =>

@@ -2,36 +2,11 @@
  * What is said of transactions, leases and the like when answers are lost: done once, not done, or unknown and to be asked
  * about. Against replicas that misbehave as told.
  */
-import { compare, connect, type KvdClient, KvdError, op } from '@kvd/client';
+import { compare, connect, op } from '@kvd/client';
 import { type Command, decodeCommand, type Request, type Response } from '@kvd/protocol';
-import t, { type Test } from 'tap';
-import { FakeCluster, type FakeReplica, isUserMutation, refusal } from './support/fake-cluster.js';
-
-async function setUp(
-  test: Test,
-  replicas: number,
-  options: Partial<Parameters<typeof connect>[0]> = {},
-): Promise<{ cluster: FakeCluster; kv: KvdClient }> {
-  const cluster = await FakeCluster.start(replicas);
-  test.teardown(() => cluster.close());
-  const kv = await connect({ endpoints: cluster.endpoints, timeoutMs: 5_000, ...options });
-  test.teardown(() => kv.close());
-  return { cluster, kv };
-}
-
-async function failure(promise: Promise<unknown>): Promise<KvdError> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof KvdError) return error;
-    throw error;
-  }
-  throw new Error('it was fulfilled');
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
+import t from 'tap';
+import { type FakeCluster, type FakeReplica, isUserMutation, refusal } from './support/fake-cluster.js';
+import { failure, setUp, until } from './support/set-up.js';
 
 /** Swallow the next mutation, and do it or not. */
 function swallowOne(replica: FakeReplica, andDo: boolean): void {
