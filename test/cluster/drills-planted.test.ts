@@ -50,7 +50,7 @@ test('no memory of what was done: a write that is sent again is done again', asy
   // How many writes are on their way when a link breaks is chance: some four a second, on a machine that is idle.
   const { line } = await runPlanted(t, 'forget-sessions', 'flapping-link', 8);
   t.ok(line.repeated > 0, `${line.repeated} repeated: ${line.findings[0]}`);
-  t.equal(line.lost, 0);
+  // What was written in between is then lost, if nothing is written after it: whether that happens is chance.
 });
 
 test('a replica that applies in a way of its own: the states differ', async (t) => {
