@@ -250,8 +250,9 @@ t.test('watchers see exactly what the history says, though every replica is kill
 });
 
 t.test('the keys of a lease end together, and only when nobody keeps it alive', async (t) => {
-  const kept = await kv.lease.grant({ ttlMs: 2_000, keepAlive: true });
-  const left = await kv.lease.grant({ ttlMs: 500 });
+  const kept = await kv.lease.grant({ ttlMs: 10_000, keepAlive: true });
+  // Long enough for what follows on a machine that is busy.
+  const left = await kv.lease.grant({ ttlMs: 5_000 });
   const from = (await kv.revision()) + 1;
   await kv.put('leased/kept', '', { lease: kept.id });
   for (let i = 0; i < 5; i++) await kv.put(`leased/left/${i}`, '', { lease: left.id });

@@ -16,10 +16,11 @@ import { EXIT, type ExitCode, StartError } from './exit-codes.js';
 import type { DaemonFacts } from './http/admin-routes.js';
 import { SnapshotStreams } from './http/snapshot-routes.js';
 import { WatchStreams } from './http/watch-routes.js';
-import { HttpServer, type UpgradeHandler } from './http-server.js';
+import { DEFAULT_HTTP_LIMITS, HttpServer, type HttpServerPorts, type UpgradeHandler } from './http-server.js';
 import { type DaemonLog, traceTo } from './log.js';
 import { LoopLag } from './loop-lag.js';
 import { Metrics } from './metrics.js';
+import { connectionsFor, openFilesMax } from './open-files.js';
 import { ObservedLog, ObservedState, type StorageObserver } from './observed-storage.js';
 import type { KvdOptions } from './options.js';
 import { RequestMeter } from './request-meter.js';
@@ -264,7 +265,10 @@ class RunningDaemon implements Daemon {
         },
       ],
     ]);
-    return new HttpServer({
+    const limits = { ...DEFAULT_HTTP_LIMITS, connections: connectionsFor(openFilesMax()) };
+    if (limits.connections < DEFAULT_HTTP_LIMITS.connections)
+      this.#trace.event('warn', 'few-open-files', { connections: limits.connections });
+    const ports: HttpServerPorts = {
       targets: {
         replica: this,
         requester: this.#requester,
@@ -276,7 +280,8 @@ class RunningDaemon implements Daemon {
       },
       upgrades,
       log: (level, event, fields) => this.#trace.event(level, event, fields),
-    });
+    };
+    return new HttpServer(ports, limits);
   }
 
   #createSnapshots(): SnapshotStreams {

@@ -3,6 +3,7 @@
  * anything.
  */
 import type { Trace } from '@kvd/replica';
+import { constants, openSync } from 'node:fs';
 import { type Logger, pino, stdTimeFunctions } from 'pino';
 import { LogSink } from './log-sink.js';
 
@@ -25,7 +26,7 @@ export async function createLog(
     timestamp: stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  const sink = new LogSink(STDERR, (lines) =>
+  const sink = new LogSink(stderrThatNeverBlocks(), (lines) =>
     logger.warn(
       { event: 'log-lines-dropped', lines },
       `${lines} lines of the log were dropped: they could not be written`,
@@ -34,6 +35,16 @@ export async function createLog(
   const format = process.stderr.isTTY ? await prettyLines() : (line: string) => line;
   const logger = pino(options, { write: (line) => sink.write(format(line)) });
   return { logger, flush: () => sink.flush() };
+}
+
+/** Node.js sees to that for pipes. A terminal, which Ctrl-S stops, is opened once more. */
+function stderrThatNeverBlocks(): number {
+  if (!process.stderr.isTTY) return STDERR;
+  try {
+    return openSync('/proc/self/fd/2', constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  } catch {
+    return STDERR;
+  }
 }
 
 async function prettyLines(): Promise<(line: string) => string> {

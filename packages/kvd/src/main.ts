@@ -66,6 +66,8 @@ function stopOnSignal(log: DaemonLog, running: () => Daemon | null): void {
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  // Else Node.js would open its debugger to every user of this machine.
+  process.on('SIGUSR1', () => undefined);
 }
 
 async function run(options: KvdOptions, version: string): Promise<ExitCode> {

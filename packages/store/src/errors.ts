@@ -5,8 +5,8 @@
 import { KvdError } from '@kvd/protocol';
 
 /**
- * `damaged`: what was read is not what was written. `no-space`: the write may succeed once there is room, or quota. `io`: any
- * other failure of the disk. `closed`: used after close, or while it reopens.
+ * `damaged`: what was read is not what was written. `no-space`: the write may succeed once there is room, quota or a file
+ * descriptor. `io`: any other failure of the disk. `closed`: used after close, or while it reopens.
  */
 export type StoreErrorKind = 'damaged' | 'no-space' | 'io' | 'locked' | 'closed';
 
@@ -50,11 +50,13 @@ export function damaged(message: string): StoreError {
   return new StoreError('damaged', message);
 }
 
+const NO_SPACE = /ENOSPC|EDQUOT|EMFILE|ENFILE|no space left|quota exceeded|too many open files/i;
+
 /** The error as a StoreError, with a message for people. */
 export function asStoreError(error: unknown): StoreError {
   if (error instanceof StoreError) return error;
   const text = messageOf(error);
-  if (/ENOSPC|EDQUOT|no space left|quota exceeded/i.test(text)) return new StoreError('no-space', text);
+  if (NO_SPACE.test(text)) return new StoreError('no-space', text);
   const code = codeOf(error);
   if (code === 'LEVEL_LOCKED') return new StoreError('locked', text);
   if (code === 'LEVEL_CORRUPTION') return damaged(text);

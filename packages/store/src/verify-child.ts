@@ -13,6 +13,13 @@ import { asStoreError, DirectoryError, StoreError } from './errors.js';
 
 /** The built file, also when this one runs from its source. */
 const MAIN = fileURLToPath(new URL('../dist/verify-main.js', import.meta.url));
+/**
+ * What it may take of memory, whatever the daemon is allowed: V8 ends without any as it does over a bug, and neither must be
+ * taken for damage. What else NODE_OPTIONS says is not for it either.
+ */
+const HEAP_MIB_MAX = 4_096;
+const OUT_OF_MEMORY = /out of memory|heap limit|allocation failed|bad_alloc|cannot allocate/i;
+const STDERR_CHARS_MAX = 64 * 1024;
 /** A child that says nothing for so long is stuck. */
 const SILENCE_MS_MAX = 60_000;
 /** What a bug or the kernel's refusal of a bad access ends with; other signals come from people. */
@@ -39,10 +46,14 @@ interface Ended {
 }
 
 /** @throws DirectoryError locked; StoreError io: it could not be found out */
-export async function verifyInChild(directory: string, parts: readonly StorePart[]): Promise<Verdict> {
-  let ended = await runChild(directory, parts);
+export async function verifyInChild(
+  directory: string,
+  parts: readonly StorePart[],
+  heapMib = HEAP_MIB_MAX,
+): Promise<Verdict> {
+  let ended = await runChild(directory, parts, heapMib);
   // Once may be a computer that slept.
-  if (ended.exit === 'stuck') ended = await runChild(directory, parts);
+  if (ended.exit === 'stuck') ended = await runChild(directory, parts, heapMib);
   // What ended before it looked at the disk, or was ended by somebody, says nothing about the disk.
   if (ended.exit === 'interrupted' || ended.reports.length === 0) {
     throw new StoreError('io', `the verification of ${directory} did not take place (${ended.how})`);
@@ -77,13 +88,18 @@ function damageOf(
   }
 }
 
-function runChild(directory: string, parts: readonly StorePart[]): Promise<Ended> {
+function runChild(directory: string, parts: readonly StorePart[], heapMib: number): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [MAIN, directory, ...parts], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-    });
+    const { NODE_OPTIONS: _, ...env } = process.env;
+    const args = [`--max-old-space-size=${heapMib}`, MAIN, directory, ...parts];
+    // Its stdin ends when we do, however that is, and so does it: it would keep the directory locked.
+    const child = spawn(process.execPath, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     const reports: Report[] = [];
     let stuck = false;
+    let stderr = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      if (stderr.length < STDERR_CHARS_MAX) stderr += text;
+    });
     const silence = setTimeout(() => {
       stuck = true;
       child.kill('SIGKILL');
@@ -99,8 +115,10 @@ function runChild(directory: string, parts: readonly StorePart[]): Promise<Ended
     });
     child.on('close', (code, signal) => {
       clearTimeout(silence);
-      const how = signal ?? `exit code ${code}`;
-      resolve({ reports, exit: stuck ? 'stuck' : exitOf(code, signal), how });
+      const outOfMemory = OUT_OF_MEMORY.test(stderr);
+      const how = `${signal ?? `exit code ${code}`}${outOfMemory ? ', out of memory' : ''}`;
+      const exit = outOfMemory ? 'interrupted' : exitOf(code, signal);
+      resolve({ reports, exit: stuck ? 'stuck' : exit, how });
     });
   });
 }

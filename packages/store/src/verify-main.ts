@@ -25,6 +25,9 @@ const CURRENT = /^MANIFEST-\d{1,20}\n$/;
 
 const [directory, ...parts] = process.argv.slice(2);
 
+// Whoever wants to know is gone, and a new one may be waiting for the directory. Nothing else comes this way.
+const onOrphaned = (): void => process.exit(1);
+process.stdin.on('close', onOrphaned).resume();
 // Ctrl-C goes to the whole process group; the parent decides what becomes of us.
 process.on('SIGINT', () => {});
 
@@ -88,3 +91,4 @@ async function main(path: string): Promise<void> {
 }
 
 if (directory !== undefined) await main(directory);
+process.stdin.off('close', onOrphaned).destroy();

@@ -572,6 +572,14 @@ test('a log whose write failed is verified by a child process, and goes on', asy
   await call<void>((done) => log.close(done));
 });
 
+test('a verification that has no memory says nothing about the disk', async (t) => {
+  const { path } = await used(t);
+  await t.rejects(verifyInChild(path, ['log', 'state'], 4), {
+    kind: 'io',
+    message: /did not take place \(.*out of memory\)/,
+  });
+});
+
 test('the reserve is given back and taken again', async (t) => {
   const { path } = await used(t);
   const opened = await openDirectory(path, REQUEST);
