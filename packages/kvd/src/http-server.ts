@@ -8,6 +8,7 @@ import type { Duplex } from 'node:stream';
 import { KvdError } from '@kvd/protocol';
 import type { HostPort } from './addresses.js';
 import { answerTo, errorAnswer, sendAnswer } from './http/respond.js';
+import { Gate } from './http/gate.js';
 import { allOver, Exchange, Line } from './http/line.js';
 import { type HttpTargets, route } from './http/router.js';
 
@@ -16,6 +17,9 @@ export interface HttpLimits {
   readonly connections: number;
   /** HTTP requests being worked on at once; beyond: 429. */
   readonly requests: number;
+  /** Of them scans and histories, each of which holds a page of some MB until it is read; the others wait, then 429. */
+  readonly listings: number;
+  readonly listingWaitMs: number;
   /** From the first byte to the end of the headers. */
   readonly headersMs: number;
   /** From the first byte to the end of the body. */
@@ -29,6 +33,8 @@ export interface HttpLimits {
 export const DEFAULT_HTTP_LIMITS: HttpLimits = {
   connections: 8_192,
   requests: 1_024,
+  listings: 64,
+  listingWaitMs: 10_000,
   headersMs: 10_000,
   requestMs: 60_000,
   idleMs: 60_000,
@@ -42,6 +48,8 @@ const HEADER_BYTES_MAX = 48 * 1024;
 
 /** Asked by whoever looks after the process: answered whatever else there is to do. */
 const ALWAYS = new Set(['/livez', '/readyz', '/metrics']);
+/** Answers of many entries. */
+const LISTINGS = new Set(['/v1/kv', '/v1/history']);
 /** Of a request that offers another protocol: what to leave out where it is not taken up. */
 const OFFER = new Set(['connection', 'http2-settings', 'upgrade']);
 
@@ -65,12 +73,14 @@ export class HttpServer {
   readonly #limits: HttpLimits;
   /** Connections that still speak HTTP, and the requests of each that are not answered. */
   readonly #sockets = new Map<Socket, Line>();
+  readonly #listings: Gate;
   #active = 0;
   #dropped = 0;
 
   constructor(ports: HttpServerPorts, limits: HttpLimits = DEFAULT_HTTP_LIMITS) {
     this.#ports = ports;
     this.#limits = limits;
+    this.#listings = new Gate(limits.listings, limits.listingWaitMs);
     this.#server = createServer({
       maxHeaderSize: HEADER_BYTES_MAX,
       headersTimeout: limits.headersMs,
@@ -167,6 +177,7 @@ export class HttpServer {
         throw new KvdError('KVD_OVERLOADED', `more than ${this.#limits.requests} requests at once`);
       }
       if (earlier.length > 0) await allOver(earlier);
+      if (exchange.isRead && LISTINGS.has(pathOf(request))) await this.#listings.enter(exchange);
       // Gone while it waited: nothing is begun for nobody.
       if (request.socket.destroyed) return;
       await route(this.#ports.targets, { request, response, expectsContinue });

@@ -398,6 +398,23 @@ test('a target may name the whole address, as to a proxy', async (t) => {
   t.match(await raw(port, request('http://kvd')).closed, /^HTTP\/1.1 404 /);
 });
 
+test('so many scans at once, the others wait for their turn, and not for ever', async (t) => {
+  const { port, replica } = await serve(t, { listings: 2, listingWaitMs: 300 });
+  replica.forced = 'silence';
+  const gone = [1, 2].map(() => connect(port, '127.0.0.1'));
+  for (const socket of gone) socket.write('GET /v1/kv HTTP/1.1\r\nHost: h\r\n\r\n');
+  await settled(() => replica.requests.length);
+  const refused = await call(port, 'GET', '/v1/history');
+  t.match(refused.json(), { code: 'KVD_OVERLOADED', message: /more than 2 scans/ });
+  t.equal(refused.status, 429);
+  t.equal(replica.requests.length, 2, 'it was not asked for');
+  replica.forced = null;
+  const waits = call(port, 'GET', '/v1/kv');
+  t.equal((await call(port, 'GET', '/v1/kv/a')).status, 404, 'other requests need not wait');
+  for (const socket of gone) socket.destroy();
+  t.equal((await waits).status, 200, 'room is what those leave that are gone');
+});
+
 test('too many requests at once are refused as overloaded, too many connections dropped', async (t) => {
   const { port, replica, requester } = await serve(t, { requests: 2, connections: 3 });
   replica.forced = 'silence';
