@@ -3,7 +3,7 @@
  * it and is not done yet, which is what a crash loses. Writes are done in the order they were asked for; those of log and
  * state each in their own, where they are in files of their own.
  */
-import { MemoryDisk, type Schedule, StoreError } from '@kvd/store';
+import { type MemoryContent, MemoryDisk, type Schedule, StoreError } from '@kvd/store';
 import type { VirtualClock } from './clock.js';
 import type { DamagedPart, WritesAtCrash } from './plan.js';
 import type { Random } from './random.js';
@@ -35,8 +35,10 @@ interface Write {
 }
 
 export class VirtualDisk {
-  memory = new MemoryDisk();
   slowness = 1;
+  /** Was it damaged, wiped, or made another one? Else its process has nothing to find fault with. */
+  isTampered = false;
+  private directory = new MemoryDisk();
   private stuck = false;
   private held: (() => void)[] = [];
   private writes: Write[] = [];
@@ -57,6 +59,15 @@ export class VirtualDisk {
     /** Hands a completion to the process that waits for it. */
     private readonly complete: (run: () => void) => void,
   ) {}
+
+  get memory(): MemoryDisk {
+    return this.directory;
+  }
+
+  set memory(directory: MemoryDisk) {
+    this.directory = directory;
+    this.isTampered = true;
+  }
 
   /** For the process that starts now. */
   newSchedule(onWrite: () => void): Schedule {
@@ -119,11 +130,23 @@ export class VirtualDisk {
   }
 
   failWrites(part: 'log' | 'state', error: 'no-space' | 'io', extent: 'once' | 'always'): void {
-    this.memory.stores.get(part)?.failWrites(new StoreError(error, `injected: ${error}`), extent);
+    for (const content of this.contents(part))
+      content.failWrites(new StoreError(error, `injected: ${error}`), extent);
   }
 
   failReads(part: 'log' | 'state'): void {
-    this.memory.stores.get(part)?.failReads(new StoreError('io', 'injected: read error'));
+    for (const content of this.contents(part))
+      content.failReads(new StoreError('io', 'injected: read error'));
+  }
+
+  healPart(part: 'log' | 'state'): void {
+    for (const content of this.contents(part)) content.heal();
+  }
+
+  /** The databases of a part. */
+  private contents(part: 'log' | 'state'): MemoryContent[] {
+    const names = part === 'log' ? (['log'] as const) : (['state', 'values'] as const);
+    return names.flatMap((name) => this.memory.stores.get(name) ?? []);
   }
 
   heal(): void {
@@ -144,6 +167,7 @@ export class VirtualDisk {
   }
 
   wipe(): void {
+    this.isTampered = true;
     this.memory.wipe();
     this.sides = [];
     this.hasLostTail = false;
@@ -151,12 +175,14 @@ export class VirtualDisk {
 
   /** The last writes were never on it. */
   loseTail(part: 'log' | 'state', batches: number): void {
-    this.memory.stores.get(part)?.loseTail(batches);
+    this.isTampered = true;
+    for (const content of this.contents(part)) content.loseTail(batches);
     if (part === 'log') this.hasLostTail = true;
   }
 
   /** Flips one bit, `where` from 0 to 1 says which. False: there is nothing to damage. */
   flipBit(part: DamagedPart, where: number): boolean {
+    this.isTampered = true;
     const { memory } = this;
     const within = (where * 7919) % 1;
     if (part === 'side') {
@@ -174,10 +200,9 @@ export class VirtualDisk {
       memory.texts.set('identity.json', text.slice(0, at) + flipped + text.slice(at + 1));
       return true;
     }
-    const content = memory.stores.get(part);
-    const keys = content?.keys() ?? [];
-    const key = keys[Math.floor(where * keys.length)];
-    return key !== undefined && content?.corrupt(key, Math.floor(within * 4096)) === true;
+    const records = this.contents(part).flatMap((content) => content.keys().map((key) => ({ content, key })));
+    const record = records[Math.floor(where * records.length)];
+    return record?.content.corrupt(record.key, Math.floor(within * 4096)) === true;
   }
 
   /** A copy of the directory as it is. */

@@ -81,13 +81,13 @@ export class FaultInjector {
       case 'write-error': {
         const { disk } = this.find(fault.replica);
         disk.failWrites(fault.part, fault.error, fault.extent);
-        this.later(fault.forMs, () => disk.memory.stores.get(fault.part)?.heal());
+        this.later(fault.forMs, () => disk.healPart(fault.part));
         return;
       }
       case 'read-error': {
         const { disk } = this.find(fault.replica);
         disk.failReads(fault.part);
-        this.later(fault.forMs, () => disk.memory.stores.get(fault.part)?.heal());
+        this.later(fault.forMs, () => disk.healPart(fault.part));
         return;
       }
       case 'flip-bit':

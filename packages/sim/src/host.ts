@@ -24,6 +24,7 @@ import type { Random } from './random.js';
 import { replicaOptions } from './replica-options.js';
 import { StorageGuard } from './storage-guard.js';
 import { type StorageOwner, watchLog, watchState } from './watched-storage.js';
+import { safety } from './violation.js';
 import type { World } from './world.js';
 
 const RESTART_MS = 400;
@@ -229,6 +230,7 @@ export class Host implements Station {
     const { kept, identity, world } = this;
     if (kept === null || identity === null) return;
     world.states.onDiverged(identity);
+    this.disk.isTampered = true;
     insideOf(kept).model.runningHash.mix(1);
   }
 
@@ -294,7 +296,10 @@ export class Host implements Station {
     this.clusterId = opened.clusterId;
     this.phase = 'up';
     if (opened.isNew) this.disk.formatted();
-    for (const what of opened.setAside) world.journal.say(id, () => `set aside: ${what}`);
+    for (const what of opened.setAside) {
+      world.journal.say(id, () => `set aside: ${what}`);
+      if (!this.disk.isTampered) throw safety('false-alarm', `nothing is wrong with its disk: ${what}`);
+    }
     const { recovered } = opened.log;
     world.votes.onOpened(recovered);
     world.rollbacks.onOpened(

@@ -113,6 +113,6 @@ function describeOutcome({ plan, violation, atMs, digest, events, slots, operati
     `seed ${plan.seed}, ${plan.replicas} replicas, ${(atMs / 1000).toFixed(1)} virtual seconds, ${events} events, ` +
     `${slots} slots, ${plan.faults.length} faults; operations: ${ok} answered, ${failed} not done, ${unknown} unknown; trace ${digest}`;
   if (violation === null) return `${head}\nnothing wrong`;
-  const stack = violation.rule === 'exception' ? `\n${violation.stack}` : '';
+  const stack = violation.cause instanceof Error ? `\n${violation.cause.stack}` : '';
   return `${head}\n${violation.kind}, ${violation.rule}: ${violation.message}${stack}`;
 }

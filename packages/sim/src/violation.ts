@@ -1,3 +1,5 @@
+import { InvariantError } from '@kvd/paxos';
+
 /** What a simulation can find. Safety: something was wrong. Liveness: something did not come about in time. */
 
 export class Violation extends Error {
@@ -16,11 +18,12 @@ export function safety(rule: string, message: string): Violation {
   return new Violation('safety', rule, message);
 }
 
-/** Whatever was thrown; an exception that leaves a replica is a bug of its own. */
+/** Whatever was thrown: by a judge, by an assertion of the product's, else an exception, which is a bug of its own. */
 export function asViolation(thrown: unknown): Violation {
   if (thrown instanceof Violation) return thrown;
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-  const violation = safety('exception', `${error.name}: ${error.message}`);
-  if (error.stack !== undefined) violation.stack = error.stack;
+  const rule = error instanceof InvariantError ? error.rule : 'exception';
+  const violation = safety(rule, `${error.name}: ${error.message}`);
+  violation.cause = error;
   return violation;
 }

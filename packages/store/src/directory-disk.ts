@@ -9,13 +9,14 @@ import type { SideFile } from './side-file.js';
 export type StorePart = 'log' | 'state';
 
 /**
- * log/ and state/ are stores, `acknowledged` is the side file, `identity.json` the identity, `set-aside` holds what was
+ * log/ and state/ are stores, values/ belongs to the latter (state-store.ts), `acknowledged` is the side file, `identity.json` the identity, `set-aside` holds what was
  * damaged, `formatting` is there while a format is under way, `state-condemned` and
  * `log-condemned` say why the state is to be dropped or all is to be set aside, `removed` that the replica is no member any
  * more, `state-dropped` is the state dropped last.
  */
 export type Part =
   | StorePart
+  | 'values'
   | 'acknowledged'
   | 'identity.json'
   | 'set-aside'
@@ -41,7 +42,7 @@ export interface DirectoryDisk {
   /** Whole or not at all, and synced. */
   writeText(part: Part, text: string): void;
   remove(parts: readonly Part[]): void;
-  /** Moves state/, if there is one, to state-dropped/, in place of what was there. */
+  /** Moves state/, if there is one, to state-dropped/, in place of what was there, and values/ into it. */
   dropState(): void;
   /** Moves what there is of `parts` into a new folder of set-aside/, beside a copy of the identity, and returns its name. */
   setAside(parts: readonly Part[], label: string, reason: string): string;

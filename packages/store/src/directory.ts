@@ -66,7 +66,7 @@ export interface OpenedDirectory {
 }
 
 /** What is set aside. `identity.json` is copied there and stays until a new one takes its place: it says whose this is. */
-const DAMAGEABLE = ['log', 'state', 'acknowledged', 'state-condemned', 'log-condemned'] as const;
+const DAMAGEABLE = ['log', 'state', 'values', 'acknowledged', 'state-condemned', 'log-condemned'] as const;
 /** Begins the reason in `state-condemned` once the state was dropped: what is in state/ is no state yet. */
 const DROPPED = 'dropped: ';
 const NO_CLUSTER = '';
@@ -118,7 +118,7 @@ async function takeStock(start: Start): Promise<DirectoryIdentity | null> {
   if (disk.exists('formatting')) {
     // Nothing was sent or promised before the format ended. Whoever else is at it holds the lock.
     await refuseIfLocked(disk);
-    disk.remove(['log', 'state', 'acknowledged']);
+    disk.remove(['log', 'state', 'values', 'acknowledged']);
     takeOver(start);
     return null;
   }
@@ -284,7 +284,9 @@ async function openVerified(
   stateDamage: string | null,
   logStore: OrderedStore,
 ): Promise<OpenedDirectory> {
-  const [damage, loaded] = await unlessDamaged<LoadedLog>((done) => loadLog(logStore, done));
+  const [damage, loaded] = await unlessDamaged(() =>
+    promised<LoadedLog | null>((done) => loadLog(logStore, done)),
+  );
   if (loaded === null) {
     await promised<void>((done) => logStore.close(done));
     moveAside(start, 'log-damaged', damage);
@@ -306,6 +308,8 @@ interface StateParts {
 }
 
 async function createState(disk: DirectoryDisk): Promise<StateParts> {
+  // Of a state that is gone: they would be taken for this one's.
+  disk.remove(['values']);
   const store = await openStore(disk, 'state', true);
   await writeAll(store, formatStateOps());
   return { store, loaded: freshState() };
@@ -320,10 +324,8 @@ async function openState(
   const condemned = disk.readText('state-condemned');
   let reason = condemned ?? damage;
   if (reason === null) {
-    const store = await openStore(disk, 'state', false);
-    const [late, loaded] = await unlessDamaged<LoadedState>((done) => loadState(store, done));
-    if (loaded !== null) return { store, loaded };
-    await promised<void>((done) => store.close(done));
+    const [late, parts] = await unlessDamaged(() => loadedState(disk));
+    if (parts !== null) return parts;
     reason = late;
   }
   if (!condemned?.startsWith(DROPPED) && !canBeRebuilt(log)) {
@@ -333,7 +335,7 @@ async function openState(
   // Kept until the next one: were all replicas wrong about theirs at once, it would be all there is. Dropped once: what is
   // found after a crash in here is no state, and must not take the place of the one that was.
   if (condemned?.startsWith(DROPPED)) {
-    disk.remove(['state']);
+    disk.remove(['state', 'values']);
   } else {
     disk.dropState();
     disk.writeText('state-condemned', DROPPED + reason);
@@ -344,6 +346,19 @@ async function openState(
   const why = reason.startsWith(DROPPED) ? reason.slice(DROPPED.length) : reason;
   setAside.push(`the state was dropped and is being rebuilt: ${why}`);
   return created;
+}
+
+/** @throws StoreError damaged, or what the disk says */
+async function loadedState(disk: DirectoryDisk): Promise<StateParts> {
+  const store = await openStore(disk, 'state', false);
+  try {
+    const loaded = await promised<LoadedState | null>((done) => loadState(store, done));
+    if (loaded === null) throw damaged('it could not be loaded');
+    return { store, loaded };
+  } catch (error) {
+    await promised<void>((done) => store.close(done));
+    throw error;
+  }
 }
 
 /** By the log, or by a member that keeps a state, too. */
@@ -435,9 +450,9 @@ function writeAll(store: OrderedStore, ops: readonly StoreOp[]): Promise<void> {
 }
 
 /** What was loaded, or the damage that struck after the verification: it is met as what the verification finds. */
-async function unlessDamaged<T>(load: (done: Done<T | null>) => void): Promise<readonly [string, T | null]> {
+async function unlessDamaged<T>(load: () => Promise<T | null>): Promise<readonly [string, T | null]> {
   try {
-    const loaded = await promised<T | null>(load);
+    const loaded = await load();
     return [loaded === null ? 'it could not be loaded' : '', loaded];
   } catch (error) {
     if (error instanceof StoreError && error.kind === 'damaged') return [error.message, null];

@@ -6,10 +6,11 @@ import type { ClusterId, Identity } from '@kvd/paxos';
 import { crc32 } from 'node:zlib';
 import { damaged } from './errors.js';
 
-export const FORMAT_VERSION = 5;
+export const FORMAT_VERSION = 6;
 /**
  * The oldest that is still read. From 2 to 3: values may lie apart (kv-record.ts). From 3 to 4: the state's head names a leader
- * (state-records.ts). From 4 to 5: versions of the past lie in spans (version-spans.ts). So nothing on disk has to change.
+ * (state-records.ts). From 4 to 5: versions of the past lie in spans (version-spans.ts). From 5 to 6: values that lie apart have a
+ * database of their own (state-store.ts). So nothing on disk has to change.
  */
 export const OLDEST_FORMAT = 2;
 

@@ -334,15 +334,18 @@ export class KvState implements StateMachine {
       this.store.close((error) => {
         if (error !== null) return fail(error);
         this.store.open((failure) => {
-          if (failure !== null) return fail(failure);
+          const damage = failure instanceof StoreError && failure.kind === 'damaged' ? failure : null;
+          if (failure !== damage) return fail(failure as Error);
           // Open, but not to be believed: only an install, which replaces all of it, may still write.
           this.poison = null;
-          loadState(this.store, (damage, loaded) => {
+          const end = (error: Error | null, loaded: LoadedState | null): void => {
             if (loaded !== null) this.adopt(loaded);
-            else this.broken = damage;
+            else this.broken = error;
             release();
-            done(damage, undefined);
-          });
+            done(error, undefined);
+          };
+          if (damage === null) loadState(this.store, end);
+          else end(damage, null);
         });
       });
     });

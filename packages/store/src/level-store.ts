@@ -10,6 +10,7 @@ import {
   type Pair,
   RANGE_PAGE_BYTES,
   type RangeReader,
+  type StoreBatch,
   type StoreOp,
 } from './ordered-store.js';
 import { SerialQueue } from './serial-queue.js';
@@ -75,30 +76,39 @@ export class LevelStore implements OrderedStore {
   }
 
   batch(ops: readonly StoreOp[], done: Done<void>): void {
-    if (this.db.status !== 'open') {
-      this.defer(() => done(closedError(this.location), undefined));
+    let batch: StoreBatch;
+    try {
+      batch = this.begin();
+    } catch (error) {
+      this.defer(() => done(asStoreError(error), undefined));
       return;
     }
+    batch.add(ops);
+    batch.write(done);
+  }
+
+  begin(): StoreBatch {
+    if (this.db.status !== 'open') throw closedError(this.location);
     const batch = this.db.batch();
-    gather(batch, ops);
-    this.write(batch, done);
+    return {
+      add: (ops) => gather(batch, ops),
+      write: (done) => this.write(batch, done),
+      drop: () => void batch.close().catch(() => {}),
+    };
   }
 
   batchOf(pages: Iterable<readonly StoreOp[]>, done: Done<void>): void {
-    if (this.db.status !== 'open') {
-      this.defer(() => done(closedError(this.location), undefined));
-      return;
-    }
-    const batch = this.db.batch();
     const rest = pages[Symbol.iterator]();
+    let batch: StoreBatch | null = null;
     const step = (): void => {
       try {
+        batch ??= this.begin();
         const page = rest.next();
-        if (page.done === true) return this.write(batch, done);
-        gather(batch, page.value);
+        if (page.done === true) return batch.write(done);
+        batch.add(page.value);
       } catch (error) {
         // The making of a page failed, or the database was closed meanwhile.
-        batch.close().catch(() => {});
+        batch?.drop();
         return done(asStoreError(error), undefined);
       }
       setImmediate(step);

@@ -14,11 +14,15 @@ import { MemoryContent, MemoryStore, type Schedule, scheduleMicrotask } from './
 import type { OrderedStore } from './ordered-store.js';
 import { formatSide, MemorySideFile } from './side-file.js';
 import { formatStateOps, freshState } from './state-loader.js';
+import { StateStore } from './state-store.js';
 import { verifyLogPart, verifyStatePart } from './verification.js';
+
+/** The state's values have one of their own (state-store.ts). */
+export type Database = StorePart | 'values';
 
 /** A disk with one data directory. A test damages it through its public parts. */
 export class MemoryDisk {
-  readonly stores = new Map<StorePart, MemoryContent>();
+  readonly stores = new Map<Database, MemoryContent>();
   readonly texts = new Map<Part, string>();
   /** The side file's bytes; null: there is none. */
   side: Buffer | null = null;
@@ -30,6 +34,7 @@ export class MemoryDisk {
     return this.stores.get('log');
   }
 
+  /** Without its values. */
   get state(): MemoryContent | undefined {
     return this.stores.get('state');
   }
@@ -112,6 +117,10 @@ export function createMemoryState(
   return new KvState(new MemoryStore(content, schedule), freshState(), options);
 }
 
+function isDatabase(part: Part): part is Database {
+  return part === 'log' || part === 'state' || part === 'values';
+}
+
 /** One process's view of a MemoryDisk. */
 class MemoryProcess implements DirectoryDisk {
   readonly name = 'the memory disk';
@@ -135,7 +144,7 @@ class MemoryProcess implements DirectoryDisk {
   }
 
   exists(part: Part): boolean {
-    if (part === 'log' || part === 'state') return this.disk.stores.has(part);
+    if (isDatabase(part)) return this.disk.stores.has(part);
     if (part === 'acknowledged') return this.disk.side !== null;
     if (part === 'set-aside') return this.disk.aside.length > 0;
     return this.disk.texts.has(part);
@@ -155,14 +164,14 @@ class MemoryProcess implements DirectoryDisk {
 
   remove(parts: readonly Part[]): void {
     for (const part of parts) {
-      if (part === 'log' || part === 'state') this.disk.stores.delete(part);
+      if (isDatabase(part)) this.disk.stores.delete(part);
       else if (part === 'acknowledged') this.disk.side = null;
       else this.disk.texts.delete(part);
     }
   }
 
   dropState(): void {
-    this.remove(['state']);
+    this.remove(['state', 'values']);
   }
 
   setAside(parts: readonly Part[], label: string, reason: string): string {
@@ -172,13 +181,31 @@ class MemoryProcess implements DirectoryDisk {
   }
 
   async openStore(part: StorePart, createIfMissing: boolean): Promise<OrderedStore> {
-    let content = this.disk.stores.get(part);
+    return part === 'log' ? this.database('log', createIfMissing) : this.stateStore(createIfMissing, true);
+  }
+
+  private stateStore(createIfMissing: boolean, mayCreate: boolean): Promise<OrderedStore> {
+    return StateStore.open({
+      mayCreate,
+      paced: false,
+      // Few, so that a simulation sees them go.
+      outdatedMax: 8,
+      hasValues: () => this.disk.stores.has('values'),
+      openRecords: async () => this.database('state', createIfMissing),
+      openValues: async (create) => this.database('values', create),
+    });
+  }
+
+  private database(name: Database, createIfMissing: boolean): MemoryStore {
+    let content = this.disk.stores.get(name);
     if (content === undefined) {
-      if (!createIfMissing) throw new StoreError('damaged', `${part} does not exist`);
+      if (!createIfMissing) throw new StoreError('damaged', `${name} does not exist`);
       content = new MemoryContent();
-      this.disk.stores.set(part, content);
+      this.disk.stores.set(name, content);
     }
-    return this.handle(part, content);
+    const store = new MemoryStore(content, this.schedules[name === 'log' ? 'log' : 'state']);
+    this.opened.push(store);
+    return store;
   }
 
   createSide(bytes: Buffer): void {
@@ -200,25 +227,21 @@ class MemoryProcess implements DirectoryDisk {
 
   setReserve(): void {}
 
-  private damageOf(part: StorePart): Promise<string | null> {
-    const content = this.disk.stores.get(part);
-    if (content === undefined) return Promise.resolve(`${part} is missing`);
-    const store = this.handle(part, content);
-    return new Promise((resolve, reject) => {
-      // As with the child process: a disk that cannot be read has not told us that it is damaged.
-      const done = (error: Error | null): void => {
-        const failure = error === null ? null : asStoreError(error);
-        if (failure === null || failure.kind === 'damaged') resolve(failure?.message ?? null);
-        else reject(failure);
-      };
-      if (part === 'state') return verifyStatePart(store, true, done);
-      verifyLogPart(store, { read: () => this.openSide().read() }, done);
-    });
-  }
-
-  private handle(part: StorePart, content: MemoryContent): MemoryStore {
-    const store = new MemoryStore(content, this.schedules[part]);
-    this.opened.push(store);
-    return store;
+  private async damageOf(part: StorePart): Promise<string | null> {
+    if (!this.disk.stores.has(part)) return `${part} is missing`;
+    // As with the child process: a disk that cannot be read has not told us that it is damaged.
+    try {
+      const store = part === 'log' ? this.database('log', false) : await this.stateStore(false, false);
+      await new Promise<void>((resolve, reject) => {
+        const done = (error: Error | null): void => (error === null ? resolve() : reject(error));
+        if (part === 'state') verifyStatePart(store, true, done);
+        else verifyLogPart(store, { read: () => this.openSide().read() }, done);
+      });
+      return null;
+    } catch (error) {
+      const { kind, message } = asStoreError(error);
+      if (kind === 'damaged') return message;
+      throw error;
+    }
   }
 }

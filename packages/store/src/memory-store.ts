@@ -13,6 +13,7 @@ import {
   type Pair,
   RANGE_PAGE_BYTES,
   type RangeReader,
+  type StoreBatch,
   type StoreOp,
 } from './ordered-store.js';
 
@@ -221,6 +222,15 @@ export class MemoryStore implements OrderedStore {
 
   batch(ops: readonly StoreOp[], done: Done<void>): void {
     this.write([...ops], done);
+  }
+
+  begin(): StoreBatch {
+    const taken: StoreOp[] = [];
+    return {
+      add: (ops) => void taken.push(...ops),
+      write: (done) => this.write(taken, done),
+      drop: () => {},
+    };
   }
 
   batchOf(pages: Iterable<readonly StoreOp[]>, done: Done<void>): void {

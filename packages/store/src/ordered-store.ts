@@ -34,6 +34,14 @@ export interface RangeReader {
 /** A page of a range ends with the pair that exceeds this. */
 export const RANGE_PAGE_BYTES = 256 * 1024;
 
+/** A batch that is made piece by piece. Either written or dropped, once. */
+export interface StoreBatch {
+  add(ops: readonly StoreOp[]): void;
+  /** All or nothing, and durable once `done` is called. */
+  write(done: Done<void>): void;
+  drop(): void;
+}
+
 export interface OrderedStore {
   /** @throws StoreError when the record cannot be read */
   get(key: Buffer): Buffer | undefined;
@@ -43,6 +51,8 @@ export interface OrderedStore {
    * until the store was closed and opened again.
    */
   batch(ops: readonly StoreOp[], done: Done<void>): void;
+  /** @throws StoreError closed */
+  begin(): StoreBatch;
   /**
    * The same for a batch that takes long to make: its pages are asked for one a turn, so that others get their turn in
    * between. An error that the making throws ends it, and nothing is written.

@@ -64,7 +64,7 @@ export class StateSnapshot implements SnapshotReader {
     store: OrderedStore,
     private readonly extent: SnapshotExtent,
   ) {
-    const present = (generation: number): KeyRange[] => [presentRange(generation)];
+    const present = ({ generation }: StateHead): KeyRange[] => [presentRange(generation)];
     const { head, reader } = consistentRange(store, extent === 'present' ? present : undefined);
     this.store = store;
     this.head = head;

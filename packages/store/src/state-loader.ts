@@ -41,6 +41,7 @@ import {
   KIND_VERSION,
   MARKERS_KEPT,
   PREFIX_BYTES,
+  rangesOf,
   type StateHead,
   STATE_HEAD_KEY,
   sealFlush,
@@ -173,15 +174,14 @@ export class StateRecords {
 /** The head, and a reader of its generation's records as of the same write. */
 export function consistentRange(
   store: OrderedStore,
-  rangesOf = (generation: number): readonly KeyRange[] => generationRanges(generation, generation),
+  wanted: (head: StateHead) => readonly KeyRange[] = rangesOf,
 ): {
   readonly head: StateHead;
   readonly reader: RangeReader;
 } {
   for (;;) {
     const { flush, head } = readStateHead(store);
-    const { generation } = head;
-    const reader = store.range(...rangesOf(generation));
+    const reader = store.range(...wanted(head));
     // A write may end in another thread between the two; then once more.
     if (readStateHead(store).flush === flush) return { head, reader };
     reader.close();
@@ -202,7 +202,7 @@ export function loadState(store: OrderedStore, done: Done<LoadedState | null>): 
     if (error !== null) return done(error, null);
     loadTables(store, head.generation, (failure, records) => {
       if (failure !== null) return done(failure, null);
-      lastGeneration(store, (broken, generation) => {
+      lastGeneration(store, head.generation, (broken, generation) => {
         if (broken !== null) return done(broken, null);
         const { sessions, idempotency, leases } = records;
         const last = Math.max(generation, head.generation);
@@ -262,22 +262,18 @@ function loadTables(store: OrderedStore, generation: number, done: Done<StateRec
   next();
 }
 
-/** The highest generation with records on disk; 0: none. */
-function lastGeneration(store: OrderedStore, done: Done<number>): void {
-  const ranges = generationRanges(0, GENERATION_MAX);
-  let last = 0;
-  const next = (): void => {
-    const range = ranges.shift();
-    if (range === undefined) return done(null, last);
-    const reader = store.range({ ...range, reverse: true });
-    reader.next(1, (error, pairs) => {
-      reader.close();
-      if (error !== null) return done(error, last);
-      for (const [key] of pairs) last = Math.max(last, generationOf(key));
-      next();
-    });
-  };
-  next();
+/** The highest generation from `from` on that has records or values on disk; 0: none has. */
+function lastGeneration(store: OrderedStore, from: number, done: Done<number>, found = 0): void {
+  if (from > GENERATION_MAX) return done(null, found);
+  const reader = store.range(...generationRanges(from, GENERATION_MAX));
+  // Of records or of values: the search goes on above what was met first.
+  reader.next(1, (error, pairs) => {
+    reader.close();
+    const [key] = pairs[0] ?? [];
+    if (error !== null || key === undefined) return done(error, found);
+    const generation = generationOf(key);
+    lastGeneration(store, generation + 1, done, Math.max(found, generation));
+  });
 }
 
 function readStateHead(store: OrderedStore): { readonly flush: number; readonly head: StateHead } {

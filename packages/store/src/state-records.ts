@@ -14,12 +14,16 @@
  *     G + generation (4) + u + session + number   a stored result too large for a block
  *     G + generation (4) + w + revision + part    what a revision did (history-records.ts)
  *     H                                           the head: which generation, applied through which slot, hashes
+ *     L                                           key of the value written last (state-store.ts)
  *     M + number                                  marker of the flush with this number, of the last MARKERS_KEPT
+ *     O + a value's key                           no record refers to that value any more
+ *
+ * and in a database of their own, up to format 5 among the records:
+ *
  *     V + generation (4) + v + revision + key     a value that lies apart (kv-record.ts), of the record with this modRevision
  *
- * The part after the generation is a record's logical key. Values come last, and in the order in which they are written:
- * LevelDB then only moves their tables down its levels. If anything came after them, the table in which they end would
- * have to take in each new one (half of all that was written of values of 10 KB). Nothing here does I/O.
+ * The part after the generation is a record's logical key. Values are in the order in which they are written: LevelDB then
+ * only moves their tables down its levels. Nothing here does I/O.
  */
 import type { ConfigurationAt, MarkerNumber, Slot } from '@kvd/paxos';
 import {
@@ -40,8 +44,15 @@ import type { KeyRange } from './ordered-store.js';
 import { decodeBody, seal, unseal } from './sealed.js';
 
 export const STATE_HEAD_KEY = Buffer.from('H');
+export const LAST_VALUE_KEY = Buffer.from('L');
 const RECORDS = 'G';
 const VALUES = 'V';
+const VALUES_BYTE = 0x56;
+const OUTDATED = Buffer.from('O');
+const OUTDATED_BYTE = 0x4f;
+/** Of all generations. */
+export const ALL_VALUES: KeyRange = { gte: Buffer.of(VALUES_BYTE), lt: Buffer.of(VALUES_BYTE + 1) };
+export const OUTDATED_VALUES: KeyRange = { gte: OUTDATED, lt: Buffer.of(OUTDATED_BYTE + 1) };
 export const FLUSHES_END = Buffer.from('N');
 /** Flushes whose markers are kept: longer than a write-ahead file of LevelDB is likely to reach back. */
 export const MARKERS_KEPT = 1024;
@@ -141,6 +152,45 @@ export function generationRanges(from: number, through: number): KeyRange[] {
         ? Buffer.of(letter.charCodeAt(0) + 1)
         : prefixOf(letter, Math.max(from, through + 1)),
   }));
+}
+
+/**
+ * All records of the state that `head` describes, and their values: what has a higher revision was left by a flush that did
+ * not come to its end.
+ */
+export function rangesOf({ generation, revision }: StateHead): KeyRange[] {
+  const [records, values] = generationRanges(generation, generation) as [KeyRange, KeyRange];
+  return [records, { ...values, lt: firstValueOf(generation, revision + 1) }];
+}
+
+/** The values of its generation with a higher revision than the head's. */
+export function valuesBeyond({ generation, revision }: StateHead): KeyRange {
+  const [, values] = generationRanges(generation, generation) as [KeyRange, KeyRange];
+  return { ...values, gte: firstValueOf(generation, revision + 1) };
+}
+
+function firstValueOf(generation: number, revision: Revision): Buffer {
+  return stateKey(generation, valueKey(Buffer.alloc(0), revision));
+}
+
+/** Is it the disk key of a value that lies apart? */
+export function isValueKey(key: Buffer): boolean {
+  return key[0] === VALUES_BYTE;
+}
+
+/** Says of the value with this disk key that no record refers to it any more. */
+export function outdatedKey(key: Buffer): Buffer {
+  return Buffer.concat([OUTDATED, key]);
+}
+
+export function isOutdatedKey(key: Buffer): boolean {
+  return key[0] === OUTDATED_BYTE;
+}
+
+/** The disk key of the value that such a record speaks of. @throws StoreError damaged */
+export function valueOfOutdated(key: Buffer, record: Buffer): Buffer {
+  unseal(key, record);
+  return key.subarray(OUTDATED.length);
 }
 
 export function generationOf(key: Buffer): number {

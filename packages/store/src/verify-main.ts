@@ -2,12 +2,13 @@
  * The verification process: `node verify-main.js DIRECTORY log|state …`. Opens each part's LevelDB, checks it, reports
  * on stdout (verify-child.ts). A crash here is a finding, not an accident. It must never create or mend anything.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { StorePart } from './directory-disk.js';
 import { asStoreError, damaged, StoreError } from './errors.js';
-import { levelOptions } from './file-disk.js';
+import { levelOptions, openStateStore } from './file-disk.js';
 import { LevelStore } from './level-store.js';
+import type { OrderedStore } from './ordered-store.js';
 import { DiskSideFile } from './side-file.js';
 import type { Report } from './verify-child.js';
 import { verifyLogPart, verifyStatePart } from './verification.js';
@@ -36,15 +37,22 @@ function report(line: Report | { readonly alive: true }): void {
 }
 
 async function verifyPart(path: string, part: StorePart): Promise<void> {
-  checkCurrent(join(path, part));
-  const store = await LevelStore.open(join(path, part), levelOptions(part));
+  const location = join(path, part);
+  checkCurrent(location);
+  const store =
+    part === 'state' ? await openState(path) : await LevelStore.open(location, levelOptions(part));
   await new Promise<void>((resolve, reject) => {
     const done = (error: Error | null): void => (error === null ? resolve() : reject(error));
-    if (part === 'state')
-      return verifyStatePart(store, sizeOf(join(path, part)) <= WHOLE_STATE_BYTES_MAX, done);
+    if (part === 'state') return verifyStatePart(store, isSmall(path), done);
     verifyLogPart(store, { read: () => readSide(path) }, done);
   });
   await new Promise<void>((resolve) => store.close(() => resolve()));
+}
+
+function openState(path: string): Promise<OrderedStore> {
+  const values = join(path, 'values');
+  if (existsSync(join(values, 'CURRENT'))) checkCurrent(values);
+  return openStateStore(path, { createIfMissing: false, mayCreate: false });
 }
 
 function readSide(path: string): number {
@@ -67,7 +75,12 @@ function isOurs(error: unknown): boolean {
   return !(error instanceof StoreError) && error instanceof Error && !('errno' in error);
 }
 
+function isSmall(path: string): boolean {
+  return sizeOf(join(path, 'state')) + sizeOf(join(path, 'values')) <= WHOLE_STATE_BYTES_MAX;
+}
+
 function sizeOf(path: string): number {
+  if (!existsSync(path)) return 0;
   return readdirSync(path).reduce((sum, name) => sum + statSync(join(path, name)).size, 0);
 }
 

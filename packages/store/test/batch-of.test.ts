@@ -1,5 +1,6 @@
 /** Batches that are made over several turns, on LevelDB and on its memory twin. */
 import { test } from 'tap';
+import { openStateStore } from '../src/file-disk.js';
 import { LevelStore } from '../src/level-store.js';
 import { MemoryContent, MemoryStore } from '../src/memory-store.js';
 import type { OrderedStore, StoreOp } from '../src/ordered-store.js';
@@ -33,6 +34,10 @@ const levelOptions = {
 for (const [name, open] of [
   ['LevelDB', (path: string): Promise<OrderedStore> => LevelStore.open(path, levelOptions)],
   ['memory', (): Promise<OrderedStore> => Promise.resolve(new MemoryStore(new MemoryContent()))],
+  [
+    'a state',
+    (path: string): Promise<OrderedStore> => openStateStore(path, { createIfMissing: true, mayCreate: true }),
+  ],
 ] as const) {
   test(`${name}: all pages are written as one batch, none before the last is made`, async (t) => {
     const store = await open(scratch(t));

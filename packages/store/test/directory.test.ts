@@ -21,6 +21,7 @@ import { basename, join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import t, { type Test, test } from 'tap';
 import type { RecoveredLog } from '@kvd/paxos';
+import type { Command, Entry } from '@kvd/protocol';
 import type { Done } from '@kvd/replica';
 import { type DirectoryRequest, openOnDisk } from '../src/directory.js';
 import { FileDisk, levelOptions } from '../src/file-disk.js';
@@ -34,11 +35,25 @@ import {
 } from '../src/index.js';
 import { LevelStore } from '../src/level-store.js';
 import { type LoadedLog, loadLog } from '../src/log-loader.js';
-import type { KeyRange, OrderedStore, RangeReader, StoreOp } from '../src/ordered-store.js';
+import type { KeyRange, OrderedStore, Pair, RangeReader, StoreBatch, StoreOp } from '../src/ordered-store.js';
 import { DiskSideFile } from '../src/side-file.js';
 import { type LoadedState, loadState } from '../src/state-loader.js';
+import { ALL_VALUES, LAST_VALUE_KEY } from '../src/state-records.js';
 import { verifyInChild } from '../src/verify-child.js';
-import { BALLOT, call, entry, flush, FOUNDING, kept, persist, put, run, scratch, text } from './helpers.js';
+import {
+  BALLOT,
+  call,
+  entry,
+  flush,
+  FOUNDING,
+  kept,
+  persist,
+  put,
+  run,
+  scanAll,
+  scratch,
+  text,
+} from './helpers.js';
 
 const REQUEST = { replicaId: 1, founding: FOUNDING };
 const CLUSTER = 'cd'.repeat(16);
@@ -70,13 +85,20 @@ async function fill({ log, state }: OpenedDirectory): Promise<void> {
     const accepted = [entry(slot, `value ${slot} ${'x'.repeat(200)}`)];
     const chosenThrough = Math.min(slot - 1, 30);
     await call<number>((done) => log.write(persist(accepted, { promised: BALLOT, chosenThrough }), done));
-    if (slot <= 30) await run(state, [put(`key ${slot}`, valueOf(slot))]);
+    if (slot <= 30) await run(state, [...smallPuts(slot), put(`key ${slot}`, valueOf(slot))]);
     if (slot % 3 === 0) await flush(state);
   }
   await call<number>((done) => log.write(persist([], { cutThrough: 5 }), done));
 }
 
-/** More than a block of LevelDB's log file holds, when all are taken together. */
+const SMALL_PUTS = 6;
+
+/** Of values that lie in their records: more than a block of LevelDB's log file holds, when all are taken together. */
+function smallPuts(slot: number): Command[] {
+  return Array.from({ length: SMALL_PUTS }, (_, i) => put(`key ${slot}`, `${i} ${'v'.repeat(400)}`));
+}
+
+/** One that lies apart, for which the same holds. */
 function valueOf(slot: number): string {
   return `${slot} ${'v'.repeat(4000)}`;
 }
@@ -139,7 +161,7 @@ test('what was promised, accepted, chosen and applied is there after a restart',
     [31, 32, 33, 34, 35, 36, 37, 38, 39, 40],
   );
   t.equal(state.appliedThrough, 30);
-  t.equal(state.revision, 30);
+  t.equal(state.revision, 30 * (1 + SMALL_PUTS));
   t.equal(text(state.get(Buffer.from('key 7'))?.value ?? Buffer.of()), valueOf(7));
   await call<void>((done) => kept(state).scrub(done));
   await opened.close();
@@ -167,7 +189,7 @@ test('a directory in use is refused', async (t) => {
   await (await openDirectory(path, REQUEST)).close();
 });
 
-test('a directory of the three formats before this one is taken over, and one before them is refused', async (t) => {
+test('a directory of the four formats before this one is taken over, and one before them is refused', async (t) => {
   const { path } = await used(t);
   const file = join(path, 'identity.json');
   const present = decodeIdentity(readFileSync(file, 'utf8'));
@@ -176,11 +198,66 @@ test('a directory of the three formats before this one is taken over, and one be
   const directory = await openDirectory(path, REQUEST);
   t.strictSame(directory.setAside, [], 'nothing was lost');
   await directory.close();
-  t.equal(decodeIdentity(readFileSync(file, 'utf8')).format, 5);
+  t.equal(decodeIdentity(readFileSync(file, 'utf8')).format, 6);
   writeFileSync(file, encodeIdentity({ ...present, format: 1 }));
   const { kind, message } = await refused(openDirectory(path, REQUEST));
   t.equal(kind, 'newer-format');
-  t.match(message, /has format 1, this program knows formats 2 to 5/);
+  t.match(message, /has format 1, this program knows formats 2 to 6/);
+});
+
+/** Makes of a directory what it would be in format 5: the values that lie apart are among the records. */
+async function toFormat5(path: string): Promise<void> {
+  const open = (part: 'state' | 'values'): Promise<LevelStore> =>
+    LevelStore.open(join(path, part), levelOptions(part));
+  const [state, values] = [await open('state'), await open('values')];
+  const pairs = await call<readonly Pair[]>((done) => values.range(ALL_VALUES).next(1000, done));
+  const ops: StoreOp[] = pairs.map(([key, value]) => ({ key, value }));
+  await call<void>((done) => state.batch([...ops, { key: LAST_VALUE_KEY, value: null }], done));
+  for (const store of [state, values]) await call<void>((done) => store.close(done));
+  rmSync(join(path, 'values'), { recursive: true });
+  const file = join(path, 'identity.json');
+  writeFileSync(file, encodeIdentity({ ...decodeIdentity(readFileSync(file, 'utf8')), format: 5 }));
+}
+
+test('a state whose values lie among its records is gone on with, and its values go when they are compacted', async (t) => {
+  const { path } = await used(t);
+  await toFormat5(path);
+  const opened = await openDirectory(path, REQUEST);
+  t.strictSame(opened.setAside, [], 'nothing was lost');
+  const state = kept(opened.state);
+  const read = (slot: number): string => text(state.get(Buffer.from(`key ${slot}`))?.value ?? Buffer.of());
+  const whole = async (what: string): Promise<void> => {
+    await call<void>((done) => state.scrub(done));
+    for (let slot = 2; slot <= 30; slot += 1) t.equal(read(slot), valueOf(slot), `${what}: ${slot}`);
+    const found = (await scanAll(state)).map(({ key, value }) => `${text(key)} = ${text(value)}`);
+    t.ok(found.includes(`key 7 = ${valueOf(7)}`), `${what}: a scan`);
+  };
+  await whole('at first');
+  const { revision } = state;
+  await run(state, [put('key 1', valueOf(31))]);
+  await flush(state);
+  await whole('with one of its own');
+  const before = await call<Entry | null>((done) =>
+    state.getAt(
+      { type: 'get', timeoutMs: 1, consistency: 'stale', key: Buffer.from('key 1'), revision },
+      done,
+    ),
+  );
+  t.equal(text(before?.value ?? Buffer.of()), valueOf(1), 'the past too');
+  await run(state, [{ type: 'compact', revision: state.revision }]);
+  await flush(state);
+  await call<void>((done) => state.writeFrozen(done));
+  await whole('compacted');
+  await opened.close();
+
+  const store = await LevelStore.open(join(path, 'state'), levelOptions('state'));
+  const left = await call<readonly Pair[]>((done) => store.range(ALL_VALUES).next(1000, done));
+  t.equal(left.length, 29, 'that of key 1 is gone');
+  await call<void>((done) => store.close(done));
+  const again = await openDirectory(path, REQUEST);
+  t.strictSame(again.setAside, []);
+  t.equal(text(again.state.get(Buffer.from('key 1'))?.value ?? Buffer.of()), valueOf(31));
+  await again.close();
 });
 
 test('the directory of another replica, another founding or a newer format is refused and left alone', async (t) => {
@@ -194,10 +271,10 @@ test('the directory of another replica, another founding or a newer format is re
   );
   t.equal(differs.kind, 'founding-differs');
   t.match(differs.message, /3=127\.0\.0\.1:3/);
-  writeFileSync(join(path, 'identity.json'), encodeIdentity({ ...decodeIdentity(before), format: 6 }));
+  writeFileSync(join(path, 'identity.json'), encodeIdentity({ ...decodeIdentity(before), format: 7 }));
   t.equal((await refused(openDirectory(path, REQUEST))).kind, 'newer-format');
   t.throws(
-    () => decodeIdentity(before.replace('"format":5', '"format":6')),
+    () => decodeIdentity(before.replace('"format":6', '"format":7')),
     /fails its checksum/,
     'a flipped bit',
   );
@@ -209,15 +286,15 @@ test('the directory of another replica, another founding or a newer format is re
   );
   t.throws(
     () =>
-      decodeIdentity(before.replace('"format":5', '"format":6').replace('"replicaId":1', '"replicaId":3')),
+      decodeIdentity(before.replace('"format":6', '"format":7').replace('"replicaId":1', '"replicaId":3')),
     /fails its checksum/,
     'and with another elsewhere: no later version',
   );
-  const later = { ...JSON.parse(before), format: 6, more: [1], check: undefined };
+  const later = { ...JSON.parse(before), format: 7, more: [1], check: undefined };
   const check = crc32(JSON.stringify(later)).toString(16).padStart(8, '0');
   t.equal(
     decodeIdentity(JSON.stringify({ ...later, check })).format,
-    6,
+    7,
     'one that says more than is known here',
   );
   writeFileSync(join(path, 'identity.json'), before);
@@ -385,15 +462,30 @@ const STATE_DAMAGES: Record<string, (path: string) => void> = {
     const file = fileOf(path, 'state', /\.log$/);
     flip(file, Math.floor(statSync(file).size / 2));
   },
-  'all of state/ overwritten': (path) => {
-    for (const name of readdirSync(join(path, 'state'))) {
-      const file = join(path, 'state', name);
-      const fd = openSync(file, 'r+');
-      writeSync(fd, Buffer.alloc(statSync(file).size, 0x55));
-      closeSync(fd);
-    }
+  'values/ removed': (path) => rmSync(join(path, 'values'), { recursive: true }),
+  'CURRENT of values/ removed': (path) => rmSync(join(path, 'values', 'CURRENT')),
+  'CURRENT of values/ naming nothing': (path) =>
+    writeFileSync(join(path, 'values', 'CURRENT'), 'MANIFEST-999999\n'),
+  'a byte flipped in the LevelDB log file of values/': (path) => {
+    const file = fileOf(path, 'values', /\.log$/);
+    flip(file, Math.floor(statSync(file).size / 2));
   },
+  'the last 100 bytes of the LevelDB log file of values/ cut off': (path) => {
+    const file = fileOf(path, 'values', /\.log$/);
+    truncateSync(file, statSync(file).size - 100);
+  },
+  'all of values/ overwritten': (path) => overwrite(join(path, 'values')),
+  'all of state/ overwritten': (path) => overwrite(join(path, 'state')),
 };
+
+function overwrite(folder: string): void {
+  for (const name of readdirSync(folder)) {
+    const file = join(folder, name);
+    const fd = openSync(file, 'r+');
+    writeSync(fd, Buffer.alloc(statSync(file).size, 0x55));
+    closeSync(fd);
+  }
+}
 
 for (const [name, damage] of Object.entries(STATE_DAMAGES)) {
   test(`${name}: the state begins anew, and the replica keeps its vote`, async (t) => {
@@ -522,6 +614,7 @@ class FailingOnce implements OrderedStore {
   constructor(private readonly inner: OrderedStore) {}
   get = (key: Buffer): Buffer | undefined => this.inner.get(key);
   range = (range: KeyRange): RangeReader => this.inner.range(range);
+  begin = (): StoreBatch => this.inner.begin();
   defer = (task: () => void): void => this.inner.defer(task);
   open = (done: Done<void>): void => this.inner.open(done);
   close = (done: Done<void>): void => this.inner.close(done);

@@ -63,6 +63,7 @@ const longCut: Bug = {
 
 /** What the bugs see of the state's inside. */
 interface StateInside {
+  readonly store: object;
   model: {
     clusterMs: number;
     readonly sessions: {
@@ -152,6 +153,33 @@ const flushWithoutMark: Bug = {
   }),
 };
 
+interface StateStoreInside {
+  writeValues(added: readonly unknown[], sweeps: boolean, done: (error: Error | null) => void): void;
+}
+
+const valuesAfterRecords: Bug = {
+  name: 'values-after-records',
+  title: 'values that lie apart are written beside the records that refer to them, not before',
+  replicas: null,
+  scenario: null,
+  plant: (patches) => ({
+    state: (state) => {
+      patches.once(insideOf(state).store, (prototype) => {
+        patches.method<StateStoreInside, Parameters<StateStoreInside['writeValues']>, void>(
+          prototype,
+          'writeValues',
+          (original) =>
+            function (added, sweeps, done) {
+              done(null);
+              original.call(this, added, sweeps, () => {});
+            },
+        );
+      });
+      return state;
+    },
+  }),
+};
+
 const localTime: Bug = {
   name: 'local-time',
   title: "what is applied depends on the replica's own clock",
@@ -215,6 +243,7 @@ export const STORAGE_BUGS: readonly Bug[] = [
   snapshotWithoutResults,
   skippedSlot,
   flushWithoutMark,
+  valuesAfterRecords,
   localTime,
   unmarkedCatchUp,
   silentDigest,

@@ -7,7 +7,7 @@ import { encodeConfigurations, encodeLogEntry } from '@kvd/protocol';
 import { Level } from 'level';
 import { join } from 'node:path';
 import { asStoreError } from '../errors.js';
-import { levelOptions } from '../file-disk.js';
+import { levelOptions, openStateStore } from '../file-disk.js';
 import { LevelStore } from '../level-store.js';
 import { verifyStatePart } from '../verification.js';
 import { ALIVE_MS, type Finding } from './inspect-child.js';
@@ -24,7 +24,7 @@ function report(finding: Finding): void {
 
 async function scrub(): Promise<void> {
   try {
-    const store = await LevelStore.open(join(copy, 'state'), levelOptions('state'));
+    const store = await openStateStore(copy, { createIfMissing: false, mayCreate: false });
     await new Promise<void>((resolve, reject) => {
       verifyStatePart(store, true, (error) => (error === null ? resolve() : reject(error)));
     });

@@ -15,7 +15,7 @@ import type { Done } from '@kvd/replica';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { asStoreError, damaged, DirectoryError, StoreError } from '../errors.js';
-import { levelOptions } from '../file-disk.js';
+import { levelOptions, openStateStore } from '../file-disk.js';
 import { decodeIdentity, type DirectoryIdentity } from '../identity-file.js';
 import { LevelStore } from '../level-store.js';
 import { type LoadedLog, loadLog } from '../log-loader.js';
@@ -106,8 +106,10 @@ export function evidenceOf(survivor: Survivor): SurvivorLog {
 }
 
 /** Opens a part of a private copy. */
-export function openCopy(copy: string, part: 'log' | 'state'): Promise<LevelStore> {
-  return LevelStore.open(join(copy, part), levelOptions(part));
+export function openCopy(copy: string, part: 'log' | 'state'): Promise<OrderedStore> {
+  return part === 'state'
+    ? openStateStore(copy, { createIfMissing: false, mayCreate: true })
+    : LevelStore.open(join(copy, part), levelOptions(part));
 }
 
 type LogPart = Pick<

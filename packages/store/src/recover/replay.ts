@@ -8,9 +8,8 @@ import type { Done } from '@kvd/replica';
 import { join } from 'node:path';
 import { decodeSlot } from '../batches.js';
 import { damaged } from '../errors.js';
-import { levelOptions } from '../file-disk.js';
+import { openStateStore } from '../file-disk.js';
 import { KvState } from '../kv-state.js';
-import { LevelStore } from '../level-store.js';
 import { loadLog } from '../log-loader.js';
 import { OrderedLogStore } from '../log-store.js';
 import { DiskSideFile } from '../side-file.js';
@@ -160,7 +159,7 @@ class Logs {
 async function openState(base: Survivor | null, scratch: string): Promise<KvState> {
   const store =
     base === null
-      ? await LevelStore.open(join(scratch, 'state'), { ...levelOptions('state'), createIfMissing: true })
+      ? await openStateStore(scratch, { createIfMissing: true, mayCreate: true })
       : await openCopy(base.copy, 'state');
   if (base === null) await call<void>((done) => store.batch(formatStateOps(), done));
   const loaded = await call((done: Done<Parameters<Parameters<typeof loadState>[1]>[1]>) =>

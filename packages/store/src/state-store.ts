@@ -1,0 +1,372 @@
+/**
+ * The store of the state: its records in one database, the values that lie apart (kv-record.ts) in another, as one store
+ * with atomic batches.
+ *
+ * Why two: LevelDB writes its memory table out as one table. With records and values in it that table overlaps with every
+ * other one, and the next compaction writes all of it again. Values alone come in the order of their keys, so their tables
+ * overlap with nothing and are only moved down the levels (values of 10 KB: a fifth more puts a second, docs/BENCHMARKS.md).
+ *
+ * Rule: a batch is what its records say. New values are synced before the records of the same batch; what a batch removes of
+ *   the values is only noted among its records, and leaves the disk with a later one.
+ * Why: so every stub that can be read has its value, whatever a crash leaves. What it may leave is a value that no record
+ *   refers to, and each of those is known: it is noted (`O`), or its revision is above that of the head, which no flush that
+ *   came to its end leaves behind. Neither kind is seen in a range that ends at the head's revision. The former are gone
+ *   before a value is written under their key, the latter before anything is written, for the next head may have their revision.
+ * And if the disk loses what it synced: the records name the value that was written last (`L`), so a values' database that
+ *   lost its end is noticed at start; what it lost elsewhere is noticed where it is read, and by the scrub.
+ */
+import type { Done } from '@kvd/replica';
+import { keyText } from './bytes.js';
+import { asStoreError, damaged } from './errors.js';
+import { MemoryContent, MemoryStore } from './memory-store.js';
+import {
+  forEachPair,
+  type KeyRange,
+  type OrderedStore,
+  type RangeReader,
+  type StoreBatch,
+  type StoreOp,
+} from './ordered-store.js';
+import { nameOf, seal, unseal } from './sealed.js';
+import { SerialQueue } from './serial-queue.js';
+import {
+  ALL_VALUES,
+  isValueKey,
+  LAST_VALUE_KEY,
+  OUTDATED_VALUES,
+  outdatedKey,
+  STATE_HEAD_KEY,
+  unsealStateHead,
+  valueOfOutdated,
+  valuesBeyond,
+} from './state-records.js';
+import { StateReader } from './state-reader.js';
+
+/** Where the two databases of a state come from. */
+export interface StateDatabases {
+  openRecords(): Promise<OrderedStore>;
+  /** @throws StoreError when there is none and `create` does not hold */
+  openValues(create: boolean): Promise<OrderedStore>;
+  /** Is there a database of values? */
+  hasValues(): boolean;
+  /** May one be made? Whoever only looks makes none. */
+  readonly mayCreate: boolean;
+  /** Is a batch that takes long to make made a page a turn? */
+  readonly paced: boolean;
+  /**
+   * So many outdated values may be left: then all of them go at once, for each time makes a table of LevelDB's that overlaps
+   * with others.
+   */
+  readonly outdatedMax: number;
+}
+
+const NOTHING = Buffer.alloc(0);
+const VALUES_PER_TURN = 256;
+
+export class StateStore implements OrderedStore {
+  private readonly batches = new SerialQueue();
+  /** Values that no record refers to, and that are to leave the disk. */
+  private outdated = new Map<string, Buffer>();
+  /** Were some of them left by a flush that did not come to its end? Those are not noted. */
+  private hasUnfinished = false;
+  /** The value written last, as the records have it; null: they name none. */
+  private last: Buffer | null = null;
+  /** May there be values that a record refers to? */
+  private hasValues = false;
+  /** Are there values among the records, as up to format 5? They stay there until they are removed. */
+  private hasOldValues = false;
+  /** Of a write since it was opened. */
+  private failure: Error | null = null;
+
+  private constructor(
+    private readonly records: OrderedStore,
+    private readonly values: OrderedStore,
+    private readonly options: Pick<StateDatabases, 'paced' | 'outdatedMax'>,
+  ) {}
+
+  /** @throws StoreError: locked, damaged or io */
+  static async open(databases: StateDatabases): Promise<StateStore> {
+    const records = await databases.openRecords();
+    let values: OrderedStore | null = null;
+    try {
+      values = await openValues(databases, records.get(LAST_VALUE_KEY) !== undefined);
+      const store = new StateStore(records, values, databases);
+      await new Promise<void>((resolve, reject) => {
+        store.load((error) => (error === null ? resolve() : reject(error)));
+      });
+      return store;
+    } catch (error) {
+      for (const store of [records, values])
+        await new Promise<void>((resolve) => closeOf(store, () => resolve()));
+      throw asStoreError(error);
+    }
+  }
+
+  get(key: Buffer): Buffer | undefined {
+    if (!isValueKey(key)) return this.records.get(key);
+    return this.values.get(key) ?? (this.hasOldValues ? this.records.get(key) : undefined);
+  }
+
+  /** Ranges of values come after those of records, and are read forwards. */
+  range(...ranges: readonly KeyRange[]): RangeReader {
+    const ofValues = ranges.filter(({ gte }) => isValueKey(gte));
+    if (ofValues.length === 0) {
+      // Both as of now: a stub that the one sees has its value in the other.
+      const values = this.hasValues ? this.values.range() : null;
+      return new StateReader(this.records.range(...ranges), values, this.hasOldValues);
+    }
+    if (ofValues.some(({ reverse }) => reverse)) throw new Error('values are read forwards');
+    const ofRecords = ranges.filter((range) => this.hasOldValues || !isValueKey(range.gte));
+    const records = this.records.range(...ofRecords, OUTDATED_VALUES);
+    return new StateReader(records, this.values.range(...ofValues), this.hasOldValues);
+  }
+
+  batch(ops: readonly StoreOp[], done: Done<void>): void {
+    this.batchOf([ops], done);
+  }
+
+  begin(): StoreBatch {
+    const batch = new Gathered(this.records.begin(), this.hasOldValues);
+    return {
+      add: (ops) => batch.add(ops),
+      write: (done) => this.write(batch, done),
+      drop: () => batch.records.drop(),
+    };
+  }
+
+  batchOf(pages: Iterable<readonly StoreOp[]>, done: Done<void>): void {
+    const rest = pages[Symbol.iterator]();
+    let batch: StoreBatch | null = null;
+    const step = (): void => {
+      try {
+        batch ??= this.begin();
+        for (let page = rest.next(); page.done !== true; page = rest.next()) {
+          batch.add(page.value);
+          if (this.options.paced) return void setImmediate(step);
+        }
+      } catch (error) {
+        batch?.drop();
+        return this.defer(() => done(asStoreError(error), undefined));
+      }
+      batch.write(done);
+    };
+    step();
+  }
+
+  defer(task: () => void): void {
+    this.records.defer(task);
+  }
+
+  /** Errors: also StoreError damaged, and it is open all the same: an install may still replace all that is in it. */
+  open(done: Done<void>): void {
+    this.records.open((error) => {
+      if (error !== null) return done(error, undefined);
+      this.values.open((failure) => {
+        if (failure !== null) return done(failure, undefined);
+        this.failure = null;
+        this.load(done);
+      });
+    });
+  }
+
+  close(done: Done<void>): void {
+    this.batches.run((release) => {
+      closeOf(this.values, (failure) => {
+        this.records.close((error) => {
+          release();
+          done(error ?? failure, undefined);
+        });
+      });
+    });
+  }
+
+  /** What the databases say of each other. Errors: StoreError damaged, or what the disk says. */
+  private load(done: Done<void>): void {
+    const { records, values } = this;
+    const outdated = new Map<string, Buffer>();
+    const note = (key: Buffer): void => void outdated.set(keyText(key), key);
+    const fail = (error: unknown): void => this.defer(() => done(asStoreError(error), undefined));
+    let unfinished: readonly KeyRange[];
+    let hasUnfinished = false;
+    // If no more can be found out: nothing is known to be gone, and something may be anywhere.
+    this.outdated = outdated;
+    this.last = null;
+    this.hasValues = true;
+    this.hasOldValues = true;
+    try {
+      unfinished = this.unfinished();
+      this.last = lastValueOf(records);
+    } catch (error) {
+      return fail(error);
+    }
+    const noted = records.range(OUTDATED_VALUES);
+    forEachPair(
+      noted,
+      ([key, record]) => note(valueOfOutdated(key, record)),
+      (error) => {
+        if (error !== null) return done(error, undefined);
+        forEachPair(
+          values.range(...unfinished),
+          ([key]) => {
+            note(key);
+            hasUnfinished = true;
+          },
+          (failure) => {
+            if (failure !== null) return done(failure, undefined);
+            this.hasUnfinished = hasUnfinished;
+            this.checkLast(done);
+          },
+        );
+      },
+    );
+  }
+
+  /** Is the value there that the records say was written last? Then whether there are any, and where. */
+  private checkLast(done: Done<void>): void {
+    const { records, values, last } = this;
+    try {
+      if (last !== null && !this.outdated.has(keyText(last)) && values.get(last) === undefined)
+        throw damaged(`the value written last, ${nameOf(last)}, is missing`);
+    } catch (error) {
+      return this.defer(() => done(asStoreError(error), undefined));
+    }
+    isEmpty(records.range(ALL_VALUES), (error, noOldValues) => {
+      if (error !== null) return done(error, undefined);
+      isEmpty(values.range(ALL_VALUES), (failure, noValues) => {
+        if (failure !== null) return done(failure, undefined);
+        this.hasOldValues = !noOldValues;
+        this.hasValues = !noValues;
+        done(null, undefined);
+      });
+    });
+  }
+
+  /** Where the values are of a flush that did not come to its end. */
+  private unfinished(): readonly KeyRange[] {
+    const record = this.records.get(STATE_HEAD_KEY);
+    return record === undefined ? [] : [valuesBeyond(unsealStateHead(record).head)];
+  }
+
+  private write(batch: Gathered, done: Done<void>): void {
+    this.batches.run((release) => {
+      const end = (error: Error | null): void => {
+        this.failure ??= error;
+        release();
+        done(error, undefined);
+      };
+      const { added, records } = batch;
+      const { failure } = this;
+      if (failure !== null) {
+        records.drop();
+        return this.defer(() => end(failure));
+      }
+      // Also as soon as one of them is written anew: what is noted is never the value of a record.
+      const sweeps =
+        this.hasUnfinished ||
+        this.outdated.size > this.options.outdatedMax ||
+        (this.outdated.size > 0 && added.some(({ key }) => this.outdated.has(keyText(key))));
+      this.writeValues(added, sweeps, (error) => {
+        if (error !== null) {
+          records.drop();
+          return end(error);
+        }
+        this.writeRecords(batch, sweeps, end);
+      });
+    });
+  }
+
+  private writeValues(added: readonly StoreOp[], sweeps: boolean, done: (error: Error | null) => void): void {
+    if (added.length === 0 && !sweeps) return done(null);
+    // From here on a record may refer to one, before we are told.
+    this.hasValues = true;
+    const swept = sweeps ? [...this.outdated.values()].map((key) => ({ key, value: null })) : [];
+    this.values.batchOf(inSlices([...swept, ...added]), done);
+  }
+
+  private writeRecords(batch: Gathered, sweeps: boolean, end: (error: Error | null) => void): void {
+    const { added, removed, records } = batch;
+    const notes: StoreOp[] = [];
+    if (sweeps) for (const key of this.outdated.values()) notes.push({ key: outdatedKey(key), value: null });
+    for (const key of removed) notes.push(noteOf(key));
+    const isSwept = sweeps && this.last !== null && this.outdated.has(keyText(this.last));
+    const last = added.at(-1)?.key ?? (isSwept ? null : this.last);
+    if (last !== this.last)
+      notes.push({ key: LAST_VALUE_KEY, value: last === null ? null : seal(LAST_VALUE_KEY, 0, last) });
+    try {
+      records.add(notes);
+    } catch (error) {
+      records.drop();
+      return this.defer(() => end(asStoreError(error)));
+    }
+    records.write((error) => {
+      if (error === null) {
+        this.last = last;
+        if (sweeps) {
+          this.outdated = new Map();
+          this.hasUnfinished = false;
+        }
+        for (const key of removed) this.outdated.set(keyText(key), key);
+      }
+      end(error);
+    });
+  }
+}
+
+/** A batch on its way: its records are at the database already. */
+class Gathered {
+  readonly added: StoreOp[] = [];
+  readonly removed: Buffer[] = [];
+
+  constructor(
+    readonly records: StoreBatch,
+    private readonly hasOldValues: boolean,
+  ) {}
+
+  add(ops: readonly StoreOp[]): void {
+    if (!ops.some(({ key }) => isValueKey(key))) return this.records.add(ops);
+    const rest: StoreOp[] = [];
+    for (const op of ops) {
+      const { key, value } = op;
+      if (!isValueKey(key)) rest.push(op);
+      else if (value !== null) this.added.push(op);
+      else {
+        this.removed.push(key);
+        if (this.hasOldValues) rest.push(op);
+      }
+    }
+    this.records.add(rest);
+  }
+}
+
+function noteOf(key: Buffer): StoreOp {
+  const noted = outdatedKey(key);
+  return { key: noted, value: seal(noted, 0, NOTHING) };
+}
+
+async function openValues(databases: StateDatabases, mustBeThere: boolean): Promise<OrderedStore> {
+  if (mustBeThere) return databases.openValues(false);
+  if (databases.mayCreate) return databases.openValues(true);
+  return databases.hasValues() ? databases.openValues(false) : new MemoryStore(new MemoryContent());
+}
+
+function lastValueOf(records: OrderedStore): Buffer | null {
+  const record = records.get(LAST_VALUE_KEY);
+  return record === undefined ? null : unseal(LAST_VALUE_KEY, record).body;
+}
+
+function* inSlices(ops: readonly StoreOp[]): Generator<readonly StoreOp[]> {
+  for (let start = 0; start < ops.length; start += VALUES_PER_TURN)
+    yield ops.slice(start, start + VALUES_PER_TURN);
+}
+
+function isEmpty(reader: RangeReader, done: Done<boolean>): void {
+  reader.next(1, (error, pairs) => {
+    reader.close();
+    done(error, pairs.length === 0);
+  });
+}
+
+function closeOf(store: OrderedStore | null, done: (error: Error | null) => void): void {
+  if (store === null) done(null);
+  else store.close((error) => done(error));
+}
