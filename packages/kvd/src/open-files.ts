@@ -5,8 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { DEFAULT_HTTP_LIMITS } from './http-server.js';
 
-/** LevelDB keeps up to 1,000 tables open in each of log and state; the rest is for what it writes, peers and the process. */
-const STORE_FILES = 2_200;
+/** LevelDB keeps up to 1,000 tables open in each of log, state and values; the rest is for what it writes, peers and the process. */
+const STORE_FILES = 3_200;
 
 /** How many files the process may have open; Infinity where the system does not say. */
 export function openFilesMax(limits = '/proc/self/limits'): number {

@@ -19,7 +19,7 @@ export class ByteArena {
     return place;
   }
 
-  /** The very memory: not to be kept beyond this turn. */
+  /** The very memory: not to be kept once it is cleared. */
   view(place: number, length: number): Buffer {
     const offset = place % CHUNK_BYTES;
     const chunk = this.chunks[(place - offset) / CHUNK_BYTES] as Buffer;

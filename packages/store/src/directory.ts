@@ -122,7 +122,7 @@ async function takeStock(start: Start): Promise<DirectoryIdentity | null> {
     takeOver(start);
     return null;
   }
-  const used = (['log', 'state', 'acknowledged'] as const).some((part) => disk.exists(part));
+  const used = (['log', 'state', 'values', 'acknowledged'] as const).some((part) => disk.exists(part));
   const text = disk.readText('identity.json');
   if (text === null && !disk.exists('acknowledged')) refuseStrangers(disk);
   if (text === null && !used) return null;

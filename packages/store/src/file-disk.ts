@@ -30,13 +30,14 @@ import { verifyInChild } from './verify-child.js';
 
 const MIB = 1024 * 1024;
 /** Enough for LevelDB to open again on a full disk: it first writes its write-ahead files out as tables. */
-const RESERVE_BYTES = 64 * MIB;
+const RESERVE_BYTES = 80 * MIB;
 const RESERVE = 'reserve';
 /** Files of a LevelDB that hold what was written. */
 const LEVEL_DATA = /\.(ldb|sst|log)$|^MANIFEST-/;
 
 /** A list of their keys is kept, on disk and in memory. */
 const OUTDATED_MAX = 4096;
+const DEAD_BYTES_MAX = 64 * MIB;
 
 /** What a replica makes, and what a file system does. */
 const FOLDERS = new Set(['set-aside', 'state-dropped', 'lost+found']);
@@ -124,7 +125,12 @@ export class FileDisk implements DirectoryDisk {
     if (isThere) {
       rmSync(dropped, { recursive: true, force: true });
       renameSync(state, dropped);
-      if (this.exists('values')) renameSync(this.path('values'), join(dropped, 'values'));
+    }
+    // Also what a crash between the two has left.
+    const values = join(dropped, 'values');
+    if (existsSync(dropped) && this.exists('values') && !existsSync(values)) {
+      renameSync(this.path('values'), values);
+      syncDirectory(dropped);
     }
     this.remove(['state', 'values']);
   }
@@ -196,7 +202,7 @@ export function openStateStore(
   { createIfMissing, mayCreate }: { readonly createIfMissing: boolean; readonly mayCreate: boolean },
   replicaId: ReplicaId = 0,
 ): Promise<StateStore> {
-  const open = async (part: 'state' | 'values', create: boolean): Promise<OrderedStore> => {
+  const open = async (part: 'state' | 'values', create: boolean): Promise<LevelStore> => {
     const options = { ...levelOptions(part, replicaId), createIfMissing: create };
     const store = await LevelStore.open(join(directory, part), options);
     if (create) for (const path of [join(directory, part), directory]) syncDirectory(path);
@@ -206,6 +212,7 @@ export function openStateStore(
     mayCreate,
     paced: true,
     outdatedMax: OUTDATED_MAX,
+    deadBytesMax: DEAD_BYTES_MAX,
     hasValues: () => existsSync(join(directory, 'values', 'CURRENT')),
     openRecords: () => open('state', createIfMissing),
     openValues: (create) => open('values', create),

@@ -40,13 +40,13 @@ export class HistoryLayer {
     this.lengths.push(record.length);
   }
 
-  /** Their records are only lent: not to be kept beyond this turn. */
+  /** Their records are only lent: not to be kept beyond the flush that writes them. */
   *versionsOf(key: string): Generator<Version> {
     this.index();
     for (const i of this.byKey.get(key) ?? []) yield this.version(i);
   }
 
-  /** Their records are only lent: not to be kept beyond this turn. */
+  /** Their records are only lent: not to be kept beyond the flush that writes them. */
   *versions(): Generator<readonly [key: string, version: Version]> {
     for (const [i, key] of this.keys.entries()) yield [key, this.version(i)];
   }

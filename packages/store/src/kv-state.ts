@@ -506,7 +506,10 @@ export class KvState implements StateMachine {
       compactPage(this.store, this.diskHead, this.model.spans, (error, page) => {
         if (error !== null || epoch !== this.epoch) return end(error ?? new StoreError('closed', 'replaced'));
         this.compactedUntil = page.doneUntil;
-        if (page.ops.length === 0) return end(null);
+        if (page.ops.length === 0) {
+          this.store.reclaim();
+          return end(null);
+        }
         this.writeHead({ ...this.diskHead, kept: page.kept }, page.ops, end);
       });
     });
@@ -526,7 +529,10 @@ export class KvState implements StateMachine {
     const reader = this.store.range(...generationRanges(from, through));
     const step = (): void => {
       reader.next(DISCARD_PAGE, (error, pairs) => {
-        if (error !== null || pairs.length === 0) return reader.close();
+        if (error !== null || pairs.length === 0) {
+          reader.close();
+          return this.store.reclaim();
+        }
         const ops = pairs.map(([key]) => ({ key, value: null }));
         this.store.batch(ops, (failure) => (failure === null ? step() : reader.close()));
       });

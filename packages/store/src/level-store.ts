@@ -5,8 +5,8 @@ import type { Done } from '@kvd/replica';
 import { Level } from 'level';
 import { asStoreError, StoreError } from './errors.js';
 import {
+  type CompactableStore,
   type KeyRange,
-  type OrderedStore,
   type Pair,
   RANGE_PAGE_BYTES,
   type RangeReader,
@@ -31,7 +31,17 @@ type Iterator = ReturnType<typeof iterate>;
 
 const NO_PAIRS: readonly Pair[] = [];
 
-export class LevelStore implements OrderedStore {
+/** What the types of `level` leave out, for browsers have none. */
+interface Tables {
+  approximateSize(start: Buffer, end: Buffer): Promise<number>;
+  compactRange(start: Buffer, end: Buffer): Promise<void>;
+}
+
+/** No store of ours has a key outside. */
+const FIRST_KEY = Buffer.of(0);
+const LAST_KEY = Buffer.of(0xff);
+
+export class LevelStore implements CompactableStore {
   private readonly db: Database;
   private readonly location: string;
   private readonly writes = new SerialQueue();
@@ -114,6 +124,24 @@ export class LevelStore implements OrderedStore {
       setImmediate(step);
     };
     this.defer(step);
+  }
+
+  /** LevelDB does it by itself, sooner or later. */
+  reclaim(): void {}
+
+  bytes(done: Done<number>): void {
+    this.tables.approximateSize(FIRST_KEY, LAST_KEY).then(
+      (bytes) => done(null, bytes),
+      (error: unknown) => done(asStoreError(error), 0),
+    );
+  }
+
+  compact({ gte, lt }: KeyRange, done: Done<void>): void {
+    settle(this.tables.compactRange(gte, lt), done);
+  }
+
+  private get tables(): Tables {
+    return this.db as unknown as Tables;
   }
 
   defer(task: () => void): void {

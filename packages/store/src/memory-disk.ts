@@ -190,6 +190,7 @@ class MemoryProcess implements DirectoryDisk {
       paced: false,
       // Few, so that a simulation sees them go.
       outdatedMax: 8,
+      deadBytesMax: 0,
       hasValues: () => this.disk.stores.has('values'),
       openRecords: async () => this.database('state', createIfMissing),
       openValues: async (create) => this.database('values', create),

@@ -14,9 +14,10 @@
  *     G + generation (4) + u + session + number   a stored result too large for a block
  *     G + generation (4) + w + revision + part    what a revision did (history-records.ts)
  *     H                                           the head: which generation, applied through which slot, hashes
- *     L                                           key of the value written last (state-store.ts)
+ *     L                                           key of the value written last (state-store.ts); empty: it was removed
  *     M + number                                  marker of the flush with this number, of the last MARKERS_KEPT
  *     O + a value's key                           no record refers to that value any more
+ *     R                                           from which value on room may be reclaimed, and how much the rest takes
  *
  * and in a database of their own, up to format 5 among the records:
  *
@@ -45,6 +46,7 @@ import { decodeBody, seal, unseal } from './sealed.js';
 
 export const STATE_HEAD_KEY = Buffer.from('H');
 export const LAST_VALUE_KEY = Buffer.from('L');
+export const RECLAIM_KEY = Buffer.from('R');
 const RECORDS = 'G';
 const VALUES = 'V';
 const VALUES_BYTE = 0x56;

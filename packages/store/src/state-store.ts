@@ -14,12 +14,16 @@
  *   before a value is written under their key, the latter before anything is written, for the next head may have their revision.
  * And if the disk loses what it synced: the records name the value that was written last (`L`), so a values' database that
  *   lost its end is noticed at start; what it lost elsewhere is noticed where it is read, and by the scrub.
+ *
+ * Tables that overlap with nothing are not compacted either, so what is removed of them would stay on the disk: once they have
+ * grown by half, that is asked for.
  */
 import type { Done } from '@kvd/replica';
-import { keyText } from './bytes.js';
+import { keyText, readU53, U53_BYTES, writeU53 } from './bytes.js';
 import { asStoreError, damaged } from './errors.js';
 import { MemoryContent, MemoryStore } from './memory-store.js';
 import {
+  type CompactableStore,
   forEachPair,
   type KeyRange,
   type OrderedStore,
@@ -31,10 +35,13 @@ import { nameOf, seal, unseal } from './sealed.js';
 import { SerialQueue } from './serial-queue.js';
 import {
   ALL_VALUES,
+  generationOf,
   isValueKey,
   LAST_VALUE_KEY,
   OUTDATED_VALUES,
   outdatedKey,
+  RECLAIM_KEY,
+  type StateHead,
   STATE_HEAD_KEY,
   unsealStateHead,
   valueOfOutdated,
@@ -46,7 +53,7 @@ import { StateReader } from './state-reader.js';
 export interface StateDatabases {
   openRecords(): Promise<OrderedStore>;
   /** @throws StoreError when there is none and `create` does not hold */
-  openValues(create: boolean): Promise<OrderedStore>;
+  openValues(create: boolean): Promise<CompactableStore>;
   /** Is there a database of values? */
   hasValues(): boolean;
   /** May one be made? Whoever only looks makes none. */
@@ -54,14 +61,27 @@ export interface StateDatabases {
   /** Is a batch that takes long to make made a page a turn? */
   readonly paced: boolean;
   /**
-   * So many outdated values may be left: then all of them go at once, for each time makes a table of LevelDB's that overlaps
-   * with others.
+   * So many outdated values may be left while there is more to remove: then all of them go at once, for each time makes a
+   * table of LevelDB's that overlaps with others.
    */
   readonly outdatedMax: number;
+  /** Room that what was removed may take, beside half of what the rest does. */
+  readonly deadBytesMax: number;
+}
+
+/** What is to be compacted of the values, once that is worth it. */
+interface Reclaim {
+  /** Nothing was removed below it; null: nothing at all. */
+  readonly from: Buffer | null;
+  /** What the values took when that was done last. */
+  readonly settledBytes: number;
 }
 
 const NOTHING = Buffer.alloc(0);
+const NOTHING_TO_RECLAIM: Reclaim = { from: null, settledBytes: 0 };
 const VALUES_PER_TURN = 256;
+/** Of the values' room, before what was removed of them is worth a compaction: each byte that stays is written a few times at most. */
+const GROWTH = 1.5;
 
 export class StateStore implements OrderedStore {
   private readonly batches = new SerialQueue();
@@ -69,8 +89,10 @@ export class StateStore implements OrderedStore {
   private outdated = new Map<string, Buffer>();
   /** Were some of them left by a flush that did not come to its end? Those are not noted. */
   private hasUnfinished = false;
-  /** The value written last, as the records have it; null: they name none. */
+  /** The value written last, as the records have it; empty: it was removed; null: there never was one. */
   private last: Buffer | null = null;
+  private reclaimable = NOTHING_TO_RECLAIM;
+  private compacting = false;
   /** May there be values that a record refers to? */
   private hasValues = false;
   /** Are there values among the records, as up to format 5? They stay there until they are removed. */
@@ -80,14 +102,14 @@ export class StateStore implements OrderedStore {
 
   private constructor(
     private readonly records: OrderedStore,
-    private readonly values: OrderedStore,
-    private readonly options: Pick<StateDatabases, 'paced' | 'outdatedMax'>,
+    private readonly values: CompactableStore,
+    private readonly options: Pick<StateDatabases, 'paced' | 'outdatedMax' | 'deadBytesMax'>,
   ) {}
 
   /** @throws StoreError: locked, damaged or io */
   static async open(databases: StateDatabases): Promise<StateStore> {
     const records = await databases.openRecords();
-    let values: OrderedStore | null = null;
+    let values: CompactableStore | null = null;
     try {
       values = await openValues(databases, records.get(LAST_VALUE_KEY) !== undefined);
       const store = new StateStore(records, values, databases);
@@ -153,16 +175,35 @@ export class StateStore implements OrderedStore {
     step();
   }
 
+  /** Also what is left of outdated values goes: nothing may come for long that would take it along. */
+  reclaim(): void {
+    if (this.outdated.size === 0) return;
+    try {
+      const batch = new Gathered(this.records.begin(), this.hasOldValues);
+      // Whoever writes next is told of a failure.
+      this.write(batch, () => {}, true);
+    } catch {
+      // It is closed: the next life does it.
+    }
+  }
+
   defer(task: () => void): void {
     this.records.defer(task);
   }
 
-  /** Errors: also StoreError damaged, and it is open all the same: an install may still replace all that is in it. */
+  /**
+   * Errors: also StoreError damaged. If only what the databases say of each other is, then both are open, and an install may
+   * replace all that is in them.
+   */
   open(done: Done<void>): void {
+    const refused = (error: Error): void => {
+      this.failure = error;
+      done(error, undefined);
+    };
     this.records.open((error) => {
-      if (error !== null) return done(error, undefined);
+      if (error !== null) return refused(error);
       this.values.open((failure) => {
-        if (failure !== null) return done(failure, undefined);
+        if (failure !== null) return refused(failure);
         this.failure = null;
         this.load(done);
       });
@@ -185,69 +226,71 @@ export class StateStore implements OrderedStore {
     const { records, values } = this;
     const outdated = new Map<string, Buffer>();
     const note = (key: Buffer): void => void outdated.set(keyText(key), key);
-    const fail = (error: unknown): void => this.defer(() => done(asStoreError(error), undefined));
-    let unfinished: readonly KeyRange[];
-    let hasUnfinished = false;
-    // If no more can be found out: nothing is known to be gone, and something may be anywhere.
     this.outdated = outdated;
-    this.last = null;
+    // If no more can be found out: something may be anywhere.
     this.hasValues = true;
     this.hasOldValues = true;
-    try {
-      unfinished = this.unfinished();
-      this.last = lastValueOf(records);
-    } catch (error) {
-      return fail(error);
-    }
-    const noted = records.range(OUTDATED_VALUES);
+    this.last = null;
     forEachPair(
-      noted,
+      records.range(OUTDATED_VALUES),
       ([key, record]) => note(valueOfOutdated(key, record)),
       (error) => {
         if (error !== null) return done(error, undefined);
+        let unfinished: readonly KeyRange[];
+        try {
+          unfinished = this.unfinished();
+        } catch (thrown) {
+          return this.defer(() => done(asStoreError(thrown), undefined));
+        }
+        const noted = outdated.size;
         forEachPair(
           values.range(...unfinished),
-          ([key]) => {
-            note(key);
-            hasUnfinished = true;
-          },
+          ([key]) => note(key),
           (failure) => {
             if (failure !== null) return done(failure, undefined);
-            this.hasUnfinished = hasUnfinished;
-            this.checkLast(done);
+            this.hasUnfinished = outdated.size > noted;
+            this.loadNotes(done);
           },
         );
       },
     );
   }
 
-  /** Is the value there that the records say was written last? Then whether there are any, and where. */
-  private checkLast(done: Done<void>): void {
-    const { records, values, last } = this;
+  /** Where the values are of a flush that did not come to its end. */
+  private unfinished(): readonly KeyRange[] {
+    const head = this.head();
+    return head === null ? [] : [valuesBeyond(head)];
+  }
+
+  private head(): StateHead | null {
+    const record = this.records.get(STATE_HEAD_KEY);
+    return record === undefined ? null : unsealStateHead(record).head;
+  }
+
+  /** What the records say of the values, and whether the one is there that was written last. */
+  private loadNotes(done: Done<void>): void {
+    const { records, values } = this;
     try {
-      if (last !== null && !this.outdated.has(keyText(last)) && values.get(last) === undefined)
+      const last = lastValueOf(records);
+      // One of another generation was left by an install, and says nothing of what is the state now.
+      const isOurs = last !== null && last.length > 0 && generationOf(last) === this.head()?.generation;
+      if (isOurs && !this.outdated.has(keyText(last)) && values.get(last) === undefined)
         throw damaged(`the value written last, ${nameOf(last)}, is missing`);
+      this.last = last;
+      this.hasValues = last !== null || this.outdated.size > 0;
+      this.reclaimable = reclaimOf(records);
     } catch (error) {
       return this.defer(() => done(asStoreError(error), undefined));
     }
-    isEmpty(records.range(ALL_VALUES), (error, noOldValues) => {
-      if (error !== null) return done(error, undefined);
-      isEmpty(values.range(ALL_VALUES), (failure, noValues) => {
-        if (failure !== null) return done(failure, undefined);
-        this.hasOldValues = !noOldValues;
-        this.hasValues = !noValues;
-        done(null, undefined);
-      });
+    const old = records.range(ALL_VALUES);
+    old.next(1, (error, pairs) => {
+      old.close();
+      this.hasOldValues = pairs.length > 0;
+      done(error, undefined);
     });
   }
 
-  /** Where the values are of a flush that did not come to its end. */
-  private unfinished(): readonly KeyRange[] {
-    const record = this.records.get(STATE_HEAD_KEY);
-    return record === undefined ? [] : [valuesBeyond(unsealStateHead(record).head)];
-  }
-
-  private write(batch: Gathered, done: Done<void>): void {
+  private write(batch: Gathered, done: Done<void>, mustSweep = false): void {
     this.batches.run((release) => {
       const end = (error: Error | null): void => {
         this.failure ??= error;
@@ -262,6 +305,7 @@ export class StateStore implements OrderedStore {
       }
       // Also as soon as one of them is written anew: what is noted is never the value of a record.
       const sweeps =
+        mustSweep ||
         this.hasUnfinished ||
         this.outdated.size > this.options.outdatedMax ||
         (this.outdated.size > 0 && added.some(({ key }) => this.outdated.has(keyText(key))));
@@ -289,9 +333,12 @@ export class StateStore implements OrderedStore {
     if (sweeps) for (const key of this.outdated.values()) notes.push({ key: outdatedKey(key), value: null });
     for (const key of removed) notes.push(noteOf(key));
     const isSwept = sweeps && this.last !== null && this.outdated.has(keyText(this.last));
-    const last = added.at(-1)?.key ?? (isSwept ? null : this.last);
-    if (last !== this.last)
-      notes.push({ key: LAST_VALUE_KEY, value: last === null ? null : seal(LAST_VALUE_KEY, 0, last) });
+    // Not removed: who has values must not be opened without them.
+    const last = added.at(-1)?.key ?? (isSwept ? NOTHING : this.last);
+    if (last !== null && last !== this.last)
+      notes.push({ key: LAST_VALUE_KEY, value: seal(LAST_VALUE_KEY, 0, last) });
+    const reclaimable = sweeps ? this.withSwept() : this.reclaimable;
+    if (reclaimable !== this.reclaimable) notes.push({ key: RECLAIM_KEY, value: sealReclaim(reclaimable) });
     try {
       records.add(notes);
     } catch (error) {
@@ -301,13 +348,43 @@ export class StateStore implements OrderedStore {
     records.write((error) => {
       if (error === null) {
         this.last = last;
+        this.reclaimable = reclaimable;
         if (sweeps) {
           this.outdated = new Map();
           this.hasUnfinished = false;
+          this.compactValues();
         }
         for (const key of removed) this.outdated.set(keyText(key), key);
       }
       end(error);
+    });
+  }
+
+  private withSwept(): Reclaim {
+    let { from } = this.reclaimable;
+    for (const key of this.outdated.values()) if (from === null || Buffer.compare(key, from) < 0) from = key;
+    return from === this.reclaimable.from ? this.reclaimable : { ...this.reclaimable, from };
+  }
+
+  /** If it is worth it: in the background, one after the other. */
+  private compactValues(): void {
+    const { from, settledBytes } = this.reclaimable;
+    if (from === null || this.compacting) return;
+    this.compacting = true;
+    const end = (): void => {
+      this.compacting = false;
+    };
+    this.values.bytes((error, bytes) => {
+      if (error !== null || bytes < this.options.deadBytesMax + settledBytes * GROWTH) return end();
+      // Of what is removed meanwhile the next one takes care; if this one fails, the next life does.
+      this.reclaimable = { ...this.reclaimable, from: null };
+      this.values.compact({ ...ALL_VALUES, gte: from }, (failure) => {
+        if (failure !== null) return end();
+        this.values.bytes((unknown, left) => {
+          if (unknown === null) this.reclaimable = { ...this.reclaimable, settledBytes: left };
+          end();
+        });
+      });
     });
   }
 }
@@ -343,7 +420,7 @@ function noteOf(key: Buffer): StoreOp {
   return { key: noted, value: seal(noted, 0, NOTHING) };
 }
 
-async function openValues(databases: StateDatabases, mustBeThere: boolean): Promise<OrderedStore> {
+async function openValues(databases: StateDatabases, mustBeThere: boolean): Promise<CompactableStore> {
   if (mustBeThere) return databases.openValues(false);
   if (databases.mayCreate) return databases.openValues(true);
   return databases.hasValues() ? databases.openValues(false) : new MemoryStore(new MemoryContent());
@@ -359,11 +436,19 @@ function* inSlices(ops: readonly StoreOp[]): Generator<readonly StoreOp[]> {
     yield ops.slice(start, start + VALUES_PER_TURN);
 }
 
-function isEmpty(reader: RangeReader, done: Done<boolean>): void {
-  reader.next(1, (error, pairs) => {
-    reader.close();
-    done(error, pairs.length === 0);
-  });
+function sealReclaim({ from, settledBytes }: Reclaim): Buffer {
+  const bytes = Buffer.alloc(U53_BYTES);
+  writeU53(bytes, settledBytes, 0);
+  return seal(RECLAIM_KEY, 0, Buffer.concat([bytes, from ?? NOTHING]));
+}
+
+/** @throws StoreError damaged */
+function reclaimOf(records: OrderedStore): Reclaim {
+  const record = records.get(RECLAIM_KEY);
+  if (record === undefined) return NOTHING_TO_RECLAIM;
+  const { body } = unseal(RECLAIM_KEY, record);
+  const from = body.subarray(U53_BYTES);
+  return { from: from.length > 0 ? from : null, settledBytes: readU53(body, 0) };
 }
 
 function closeOf(store: OrderedStore | null, done: (error: Error | null) => void): void {

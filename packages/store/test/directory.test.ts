@@ -615,6 +615,7 @@ class FailingOnce implements OrderedStore {
   get = (key: Buffer): Buffer | undefined => this.inner.get(key);
   range = (range: KeyRange): RangeReader => this.inner.range(range);
   begin = (): StoreBatch => this.inner.begin();
+  reclaim = (): void => this.inner.reclaim();
   defer = (task: () => void): void => this.inner.defer(task);
   open = (done: Done<void>): void => this.inner.open(done);
   close = (done: Done<void>): void => this.inner.close(done);

@@ -1,11 +1,14 @@
 /** A state in two databases: what a batch says is there whole or not at all, whatever a crash cuts it into. */
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { test } from 'tap';
 import type { Done } from '@kvd/replica';
 import { MemoryContent, MemoryStore } from '../src/index.js';
 import { keyText } from '../src/bytes.js';
+import { LevelStore } from '../src/level-store.js';
 import {
+  type CompactableStore,
   type KeyRange,
-  type OrderedStore,
   type Pair,
   type RangeReader,
   type StoreBatch,
@@ -24,7 +27,7 @@ import {
   valueKey,
 } from '../src/state-records.js';
 import { StateStore } from '../src/state-store.js';
-import { bytes, call, randomFrom } from './helpers.js';
+import { bytes, call, randomFrom, scratch } from './helpers.js';
 
 const OUTDATED_MAX = 5;
 const GENERATION = 1;
@@ -54,7 +57,7 @@ class Tasks {
 }
 
 /** A store whose writes are on the disk before their writer knows. */
-class Unheard implements OrderedStore {
+class Unheard implements CompactableStore {
   constructor(
     private readonly inner: MemoryStore,
     private readonly tasks: Tasks,
@@ -62,6 +65,9 @@ class Unheard implements OrderedStore {
 
   get = (key: Buffer): Buffer | undefined => this.inner.get(key);
   range = (...ranges: KeyRange[]): RangeReader => this.inner.range(...ranges);
+  reclaim = (): void => this.inner.reclaim();
+  bytes = (done: Done<number>): void => this.inner.bytes(done);
+  compact = (range: KeyRange, done: Done<void>): void => this.inner.compact(range, done);
   defer = (task: () => void): void => this.inner.defer(task);
   open = (done: Done<void>): void => this.inner.open(done);
   close = (done: Done<void>): void => this.inner.close(done);
@@ -132,7 +138,7 @@ class Lives {
   async start(): Promise<void> {
     this.tasks = new Tasks(this.random);
     this.opened = [];
-    const open = async (content: MemoryContent): Promise<OrderedStore> => {
+    const open = async (content: MemoryContent): Promise<CompactableStore> => {
       const store = new MemoryStore(content, this.tasks.add);
       this.opened.push(store);
       return new Unheard(store, this.tasks);
@@ -141,6 +147,7 @@ class Lives {
       mayCreate: true,
       paced: false,
       outdatedMax: OUTDATED_MAX,
+      deadBytesMax: 0,
       hasValues: () => true,
       openRecords: () => open(this.records),
       openValues: () => open(this.values),
@@ -332,6 +339,7 @@ test('a batch is there whole or not at all, through crashes at any point of it, 
         await lives.start();
         await lives.check();
         for (let batch = 0; batch < 6; batch += 1) {
+          if (random() < 0.2) lives.current().reclaim();
           if (lives.idle) lives.write();
           for (let steps = lives.draw(9); steps > 0; steps -= 1) lives.tasks.step();
           if (random() < 0.3) await lives.check();
@@ -347,4 +355,102 @@ test('a batch is there whole or not at all, through crashes at any point of it, 
   }
   t.comment(JSON.stringify(seen));
   if (seeds > 1) for (const [name, count] of Object.entries(seen)) t.ok(count > 20, `${name}: ${count}`);
+});
+
+/** A state on LevelDB whose values take a fraction of the usual room before something is done about it. */
+async function openSmall(path: string): Promise<{ store: StateStore; valuesBytes: () => Promise<number> }> {
+  const options = { createIfMissing: true, writeBufferBytes: 128 * 1024, cacheBytes: 0, compression: false };
+  const values = await LevelStore.open(join(path, 'values'), { ...options, tableBytes: 128 * 1024 });
+  const store = await StateStore.open({
+    mayCreate: true,
+    paced: true,
+    outdatedMax: 64,
+    deadBytesMax: 1024 * 1024,
+    hasValues: () => true,
+    openRecords: () => LevelStore.open(join(path, 'state'), options),
+    openValues: () => Promise.resolve(values),
+  });
+  return { store, valuesBytes: () => call<number>((done) => values.bytes(done)) };
+}
+
+test('the room of values that are gone comes back, also of what went before a restart', async (t) => {
+  const path = scratch(t);
+  const [kept, perBatch, lives, batches] = [50, 25, 3, 40];
+  const noise = randomBytes(64 * 1024);
+  const keyOf = (revision: number): Buffer => stateKey(GENERATION, valueKey(bytes('key'), revision));
+  let [revision, most] = [0, 0];
+  for (let life = 0; life < lives; life += 1) {
+    const { store, valuesBytes } = await openSmall(path);
+    for (let batch = 0; batch < batches; batch += 1) {
+      const ops: StoreOp[] = [];
+      for (let i = 0; i < perBatch; i += 1) {
+        revision += 1;
+        ops.push({
+          key: keyOf(revision),
+          value: noise.subarray(revision % 1000, (revision % 1000) + 10_000),
+        });
+        if (revision > kept) ops.push({ key: keyOf(revision - kept), value: null });
+      }
+      ops.push(headOf(batch, revision));
+      await call<void>((done) => store.batch(ops, done));
+      most = Math.max(most, await valuesBytes());
+    }
+    await call<void>((done) => store.close(done));
+  }
+  const written = revision * 10_000;
+  t.ok(most < written / 3, `${most} bytes at most of ${written}`);
+
+  // Nothing is written any more: what is left of those that are gone goes all the same.
+  const { store } = await openSmall(path);
+  const rest = Array.from({ length: kept }, (_, i) => ({ key: keyOf(revision - i), value: null }));
+  await call<void>((done) => store.batch(rest, done));
+  store.reclaim();
+  await call<void>((done) => store.batch([headOf(batches, revision)], done));
+  t.equal((await readPairs(store.range(ALL_VALUES))).length, 0);
+  await call<void>((done) => store.close(done));
+  const values = await LevelStore.open(join(path, 'values'), {
+    createIfMissing: false,
+    writeBufferBytes: 65_536,
+    cacheBytes: 0,
+    compression: false,
+  });
+  t.equal((await readPairs(values.range(ALL_VALUES))).length, 0, 'and is not only hidden');
+  await call<void>((done) => values.close(done));
+});
+
+test('values that are all gone are not forgotten: their database must be there', async (t) => {
+  const path = scratch(t);
+  const { store } = await openSmall(path);
+  const [first, second] = [1, 2].map((revision) => stateKey(GENERATION, valueKey(bytes('key'), revision)));
+  const value = randomBytes(1000);
+  await call<void>((done) =>
+    store.batch([{ key: first as Buffer, value }, { key: second as Buffer, value }, headOf(1, 2)], done),
+  );
+  await call<void>((done) => store.batch([{ key: second as Buffer, value: null }], done));
+  store.reclaim();
+  await call<void>((done) => store.batch([headOf(2, 2)], done));
+  await call<void>((done) => store.close(done));
+  const asked: boolean[] = [];
+  await t.rejects(
+    StateStore.open({
+      mayCreate: true,
+      paced: true,
+      outdatedMax: 64,
+      deadBytesMax: 1024 * 1024,
+      hasValues: () => false,
+      openRecords: () =>
+        LevelStore.open(join(path, 'state'), {
+          createIfMissing: false,
+          writeBufferBytes: 65_536,
+          cacheBytes: 0,
+          compression: false,
+        }),
+      openValues: (create) => {
+        asked.push(create);
+        return Promise.reject(new Error('there is none'));
+      },
+    }),
+    /there is none/,
+  );
+  t.strictSame(asked, [false]);
 });
