@@ -59,8 +59,8 @@ try {
   const applyAll = (value) => state.apply(slot, value);
   const next = (commands) => {
     slot += 1;
-    const tag = { proposer: 1, count: slot };
-    return { type: 'batch', bytes: encodeBatch({ tag, clusterMs: slot, wallMs: 1e12 + slot, commands }) };
+    const bytes = encodeBatch({ ballot, clusterMs: slot, wallMs: 1e12 + slot, commands });
+    return { type: 'batch', bytes };
   };
   const opening = next([encodeCommand({ type: 'open-session' })]);
   const [{ session }] = applyAll(opening);
@@ -100,7 +100,7 @@ try {
     for (let done = 0; done < puts; done += batchPuts)
       await step(batchPuts, () => Math.floor(Math.random() * keys));
     // What LevelDB does in the background after the last of them belongs to them too.
-    await call((done) => state.openDurable(done)).then((snapshot) => snapshot.close());
+    await call((done) => state.openDurable('all', done)).then((snapshot) => snapshot.close());
   });
   console.log(
     `${puts} puts of ${valueBytes} B on ${keys} keys, ${batchPuts} a batch, flushes of ${flushKeys} keys`,

@@ -5,8 +5,8 @@ import type { Done } from '@kvd/replica';
 import { Level } from 'level';
 import { asStoreError, StoreError } from './errors.js';
 import {
-  type CompactableStore,
   type KeyRange,
+  type OrderedStore,
   type Pair,
   RANGE_PAGE_BYTES,
   type RangeReader,
@@ -41,7 +41,7 @@ interface Tables {
 const FIRST_KEY = Buffer.of(0);
 const LAST_KEY = Buffer.of(0xff);
 
-export class LevelStore implements CompactableStore {
+export class LevelStore implements OrderedStore {
   private readonly db: Database;
   private readonly location: string;
   private readonly writes = new SerialQueue();

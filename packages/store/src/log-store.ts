@@ -25,6 +25,7 @@ import {
 } from './log-records.js';
 import type { MarkerSeries } from './marker-series.js';
 import type { OrderedStore, Pair, StoreOp } from './ordered-store.js';
+import { Reclaimer } from './reclaimer.js';
 import { sealedCrc } from './sealed.js';
 import type { SideFile } from './side-file.js';
 
@@ -33,6 +34,8 @@ export interface LogParts {
   readonly side: SideFile;
   /** Checks the closed store as a process start would; called by a reload after a failed write. */
   readonly verify: (done: Done<void>) => void;
+  /** Room that what was cut may take, beside half of what the rest does; absent: 64 MiB. */
+  readonly deadBytesMax?: number;
 }
 
 /** What is known on disk to be chosen. */
@@ -42,6 +45,7 @@ export type DurableMark = Pick<RecoveredLog, 'chosenThrough' | 'configurations'>
 const META_AGE_MAX = 64;
 /** Markers kept beyond two per entry, before old entries are written anew to shorten the series. */
 const MARKERS_SLACK = 4096;
+const DEAD_BYTES_MAX = 64 * 1024 * 1024;
 
 export class OrderedLogStore implements LogStore {
   recovered: RecoveredLog;
@@ -56,6 +60,7 @@ export class OrderedLogStore implements LogStore {
   /** Slots that a write in flight cuts may already be gone. */
   private cutFloor: Slot;
   private afterWrite: (() => void)[] = [];
+  private readonly reclaimer: Reclaimer;
 
   constructor(parts: LogParts, loaded: LoadedLog) {
     this.parts = parts;
@@ -65,6 +70,7 @@ export class OrderedLogStore implements LogStore {
     this.series = loaded.series;
     this.configurations = loaded.recovered.configurations;
     this.cutFloor = loaded.head.cutThrough;
+    this.reclaimer = new Reclaimer(parts.store, parts.deadBytesMax ?? DEAD_BYTES_MAX);
   }
 
   /**
@@ -95,9 +101,12 @@ export class OrderedLogStore implements LogStore {
         } catch (thrown) {
           return fail(thrown);
         }
+        const hasCut = head.cutThrough > this.head.cutThrough;
         this.head = head;
         this.durable = { chosenThrough: head.chosenThrough, configurations: this.configurations };
         this.writeEnded();
+        // Slots only ascend, so LevelDB would leave what is cut where it is.
+        if (hasCut) this.reclaimer.reclaim({ gte: entryKey(0), lt: entryKey(head.cutThrough + 1) }, () => {});
         done(null, marker);
       });
     } catch (error) {

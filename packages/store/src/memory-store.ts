@@ -8,8 +8,8 @@ import type { Done } from '@kvd/replica';
 import { keyBytes, keyText } from './bytes.js';
 import { asStoreError, damaged, StoreError } from './errors.js';
 import {
-  type CompactableStore,
   type KeyRange,
+  type OrderedStore,
   type Pair,
   RANGE_PAGE_BYTES,
   type RangeReader,
@@ -182,7 +182,7 @@ class View {
   }
 }
 
-export class MemoryStore implements CompactableStore {
+export class MemoryStore implements OrderedStore {
   private readonly content: MemoryContent;
   private readonly schedule: Schedule;
   private state: 'open' | 'closed' | 'crashed' = 'open';

@@ -58,21 +58,17 @@ export interface OrderedStore {
    * between. An error that the making throws ends it, and nothing is written.
    */
   batchOf(pages: Iterable<readonly StoreOp[]>, done: Done<void>): void;
-  /** What was removed may give its room back now, in the background: nobody is told of it. */
+  /** Bytes on the disk, about; of what was removed and is still there too. */
+  bytes(done: Done<number>): void;
+  /** Gives the room of what was removed from the range back. Takes long, in a thread of the disk's. */
+  compact(range: KeyRange, done: Done<void>): void;
+  /** What was removed may leave the disk now, in the background: nobody is told of it. */
   reclaim(): void;
   /** Calls `task` soon, never before this call returned. */
   defer(task: () => void): void;
   /** Opens again after close, as after a process restart. */
   open(done: Done<void>): void;
   close(done: Done<void>): void;
-}
-
-/** A store whose room for what was removed does not come back by itself. */
-export interface CompactableStore extends OrderedStore {
-  /** Bytes on the disk, about; of what was removed and is still there too. */
-  bytes(done: Done<number>): void;
-  /** Gives the room of what was removed from the range back. Takes long, in a thread of the disk's. */
-  compact(range: KeyRange, done: Done<void>): void;
 }
 
 /** Calls `visit` for every pair of a range, page by page; an error that `visit` throws ends it. */

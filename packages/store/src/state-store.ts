@@ -18,12 +18,12 @@
  * Tables that overlap with nothing are not compacted either, so what is removed of them would stay on the disk: once they have
  * grown by half, that is asked for.
  */
+import { MsgpackReader, MsgpackWriter } from '@kvd/protocol';
 import type { Done } from '@kvd/replica';
-import { keyText, readU53, U53_BYTES, writeU53 } from './bytes.js';
+import { asBuffer, keyText } from './bytes.js';
 import { asStoreError, damaged } from './errors.js';
 import { MemoryContent, MemoryStore } from './memory-store.js';
 import {
-  type CompactableStore,
   forEachPair,
   type KeyRange,
   type OrderedStore,
@@ -31,7 +31,8 @@ import {
   type StoreBatch,
   type StoreOp,
 } from './ordered-store.js';
-import { nameOf, seal, unseal } from './sealed.js';
+import { Reclaimer } from './reclaimer.js';
+import { decodeBody, nameOf, seal, unseal } from './sealed.js';
 import { SerialQueue } from './serial-queue.js';
 import {
   ALL_VALUES,
@@ -53,7 +54,7 @@ import { StateReader } from './state-reader.js';
 export interface StateDatabases {
   openRecords(): Promise<OrderedStore>;
   /** @throws StoreError when there is none and `create` does not hold */
-  openValues(create: boolean): Promise<CompactableStore>;
+  openValues(create: boolean): Promise<OrderedStore>;
   /** Is there a database of values? */
   hasValues(): boolean;
   /** May one be made? Whoever only looks makes none. */
@@ -69,19 +70,13 @@ export interface StateDatabases {
   readonly deadBytesMax: number;
 }
 
-/** What is to be compacted of the values, once that is worth it. */
-interface Reclaim {
-  /** Nothing was removed below it; null: nothing at all. */
-  readonly from: Buffer | null;
-  /** What the values took when that was done last. */
-  readonly settledBytes: number;
-}
+/** The lowest and the highest key that was removed of the values, and whose room was not reclaimed yet; null: none was. */
+type Removed = readonly [from: Buffer, through: Buffer] | null;
 
 const NOTHING = Buffer.alloc(0);
-const NOTHING_TO_RECLAIM: Reclaim = { from: null, settledBytes: 0 };
 const VALUES_PER_TURN = 256;
-/** Of the values' room, before what was removed of them is worth a compaction: each byte that stays is written a few times at most. */
-const GROWTH = 1.5;
+/** Longer than any key of a value: the longest key of a user's has 64 KiB. */
+const KEY_MAX = 128 * 1024;
 
 export class StateStore implements OrderedStore {
   private readonly batches = new SerialQueue();
@@ -91,8 +86,8 @@ export class StateStore implements OrderedStore {
   private hasUnfinished = false;
   /** The value written last, as the records have it; empty: it was removed; null: there never was one. */
   private last: Buffer | null = null;
-  private reclaimable = NOTHING_TO_RECLAIM;
-  private compacting = false;
+  private removed: Removed = null;
+  private readonly reclaimer: Reclaimer;
   /** May there be values that a record refers to? */
   private hasValues = false;
   /** Are there values among the records, as up to format 5? They stay there until they are removed. */
@@ -102,14 +97,16 @@ export class StateStore implements OrderedStore {
 
   private constructor(
     private readonly records: OrderedStore,
-    private readonly values: CompactableStore,
+    private readonly values: OrderedStore,
     private readonly options: Pick<StateDatabases, 'paced' | 'outdatedMax' | 'deadBytesMax'>,
-  ) {}
+  ) {
+    this.reclaimer = new Reclaimer(values, options.deadBytesMax);
+  }
 
   /** @throws StoreError: locked, damaged or io */
   static async open(databases: StateDatabases): Promise<StateStore> {
     const records = await databases.openRecords();
-    let values: CompactableStore | null = null;
+    let values: OrderedStore | null = null;
     try {
       values = await openValues(databases, records.get(LAST_VALUE_KEY) !== undefined);
       const store = new StateStore(records, values, databases);
@@ -173,6 +170,17 @@ export class StateStore implements OrderedStore {
       batch.write(done);
     };
     step();
+  }
+
+  bytes(done: Done<number>): void {
+    this.records.bytes((error, ofRecords) => {
+      if (error !== null) return done(error, 0);
+      this.values.bytes((failure, ofValues) => done(failure, ofRecords + ofValues));
+    });
+  }
+
+  compact(range: KeyRange, done: Done<void>): void {
+    (isValueKey(range.gte) ? this.values : this.records).compact(range, done);
   }
 
   /** Also what is left of outdated values goes: nothing may come for long that would take it along. */
@@ -278,7 +286,9 @@ export class StateStore implements OrderedStore {
         throw damaged(`the value written last, ${nameOf(last)}, is missing`);
       this.last = last;
       this.hasValues = last !== null || this.outdated.size > 0;
-      this.reclaimable = reclaimOf(records);
+      const { removed, settledBytes } = reclaimOf(records);
+      this.removed = removed;
+      this.reclaimer.settledBytes = settledBytes;
     } catch (error) {
       return this.defer(() => done(asStoreError(error), undefined));
     }
@@ -337,8 +347,10 @@ export class StateStore implements OrderedStore {
     const last = added.at(-1)?.key ?? (isSwept ? NOTHING : this.last);
     if (last !== null && last !== this.last)
       notes.push({ key: LAST_VALUE_KEY, value: seal(LAST_VALUE_KEY, 0, last) });
-    const reclaimable = sweeps ? this.withSwept() : this.reclaimable;
-    if (reclaimable !== this.reclaimable) notes.push({ key: RECLAIM_KEY, value: sealReclaim(reclaimable) });
+    if (sweeps) {
+      this.removed = reaching(this.removed, this.outdated.values());
+      notes.push({ key: RECLAIM_KEY, value: sealReclaim(this.removed, this.reclaimer.settledBytes) });
+    }
     try {
       records.add(notes);
     } catch (error) {
@@ -348,11 +360,10 @@ export class StateStore implements OrderedStore {
     records.write((error) => {
       if (error === null) {
         this.last = last;
-        this.reclaimable = reclaimable;
         if (sweeps) {
           this.outdated = new Map();
           this.hasUnfinished = false;
-          this.compactValues();
+          this.reclaimRoom();
         }
         for (const key of removed) this.outdated.set(keyText(key), key);
       }
@@ -360,31 +371,14 @@ export class StateStore implements OrderedStore {
     });
   }
 
-  private withSwept(): Reclaim {
-    let { from } = this.reclaimable;
-    for (const key of this.outdated.values()) if (from === null || Buffer.compare(key, from) < 0) from = key;
-    return from === this.reclaimable.from ? this.reclaimable : { ...this.reclaimable, from };
-  }
-
-  /** If it is worth it: in the background, one after the other. */
-  private compactValues(): void {
-    const { from, settledBytes } = this.reclaimable;
-    if (from === null || this.compacting) return;
-    this.compacting = true;
-    const end = (): void => {
-      this.compacting = false;
-    };
-    this.values.bytes((error, bytes) => {
-      if (error !== null || bytes < this.options.deadBytesMax + settledBytes * GROWTH) return end();
-      // Of what is removed meanwhile the next one takes care; if this one fails, the next life does.
-      this.reclaimable = { ...this.reclaimable, from: null };
-      this.values.compact({ ...ALL_VALUES, gte: from }, (failure) => {
-        if (failure !== null) return end();
-        this.values.bytes((unknown, left) => {
-          if (unknown === null) this.reclaimable = { ...this.reclaimable, settledBytes: left };
-          end();
-        });
-      });
+  private reclaimRoom(): void {
+    const { removed } = this;
+    if (removed === null) return;
+    const [from, through] = removed;
+    // What is removed meanwhile is for the next time.
+    this.removed = null;
+    this.reclaimer.reclaim({ gte: from, lt: Buffer.concat([through, Buffer.of(0)]) }, (reclaimed) => {
+      if (!reclaimed) this.removed = reaching(this.removed, removed);
     });
   }
 }
@@ -420,7 +414,7 @@ function noteOf(key: Buffer): StoreOp {
   return { key: noted, value: seal(noted, 0, NOTHING) };
 }
 
-async function openValues(databases: StateDatabases, mustBeThere: boolean): Promise<CompactableStore> {
+async function openValues(databases: StateDatabases, mustBeThere: boolean): Promise<OrderedStore> {
   if (mustBeThere) return databases.openValues(false);
   if (databases.mayCreate) return databases.openValues(true);
   return databases.hasValues() ? databases.openValues(false) : new MemoryStore(new MemoryContent());
@@ -436,19 +430,39 @@ function* inSlices(ops: readonly StoreOp[]): Generator<readonly StoreOp[]> {
     yield ops.slice(start, start + VALUES_PER_TURN);
 }
 
-function sealReclaim({ from, settledBytes }: Reclaim): Buffer {
-  const bytes = Buffer.alloc(U53_BYTES);
-  writeU53(bytes, settledBytes, 0);
-  return seal(RECLAIM_KEY, 0, Buffer.concat([bytes, from ?? NOTHING]));
+/** As far as these keys too. */
+function reaching(removed: Removed, keys: Iterable<Buffer>): Removed {
+  let reached = removed;
+  for (const key of keys) {
+    const [from, through] = reached ?? [key, key];
+    reached = [from.compare(key) <= 0 ? from : key, through.compare(key) >= 0 ? through : key];
+  }
+  return reached;
+}
+
+const writer = new MsgpackWriter();
+
+function sealReclaim(removed: Removed, settledBytes: number): Buffer {
+  writer.begin();
+  writer.array(3);
+  writer.uint(settledBytes);
+  for (const key of removed ?? [NOTHING, NOTHING]) writer.bin(key);
+  return seal(RECLAIM_KEY, 0, writer.finish());
 }
 
 /** @throws StoreError damaged */
-function reclaimOf(records: OrderedStore): Reclaim {
+function reclaimOf(records: OrderedStore): { readonly removed: Removed; readonly settledBytes: number } {
   const record = records.get(RECLAIM_KEY);
-  if (record === undefined) return NOTHING_TO_RECLAIM;
-  const { body } = unseal(RECLAIM_KEY, record);
-  const from = body.subarray(U53_BYTES);
-  return { from: from.length > 0 ? from : null, settledBytes: readU53(body, 0) };
+  if (record === undefined) return { removed: null, settledBytes: 0 };
+  return decodeBody(RECLAIM_KEY, unseal(RECLAIM_KEY, record).body, (bytes) => {
+    const reader = new MsgpackReader(bytes);
+    reader.expectArray(3, 'what may be reclaimed');
+    const settledBytes = reader.readUint('settled bytes');
+    const from = asBuffer(reader.readBin('from', KEY_MAX));
+    const through = asBuffer(reader.readBin('through', KEY_MAX));
+    reader.end('what may be reclaimed');
+    return { removed: from.length > 0 ? [from, through] : null, settledBytes };
+  });
 }
 
 function closeOf(store: OrderedStore | null, done: (error: Error | null) => void): void {

@@ -616,6 +616,8 @@ class FailingOnce implements OrderedStore {
   range = (range: KeyRange): RangeReader => this.inner.range(range);
   begin = (): StoreBatch => this.inner.begin();
   reclaim = (): void => this.inner.reclaim();
+  bytes = (done: Done<number>): void => this.inner.bytes(done);
+  compact = (range: KeyRange, done: Done<void>): void => this.inner.compact(range, done);
   defer = (task: () => void): void => this.inner.defer(task);
   open = (done: Done<void>): void => this.inner.open(done);
   close = (done: Done<void>): void => this.inner.close(done);

@@ -19,9 +19,10 @@ import { createMemoryLog, MemoryContent, MemoryStore, OrderedLogStore } from '..
 import { LevelStore } from '../src/level-store.js';
 import { formatLogOps, freshLog, loadLog, type LoadedLog } from '../src/log-loader.js';
 import { entryKey, markerKey } from '../src/log-records.js';
-import type { OrderedStore } from '../src/ordered-store.js';
+import type { KeyRange, OrderedStore } from '../src/ordered-store.js';
 import { DiskSideFile, formatSide, MemorySideFile, type SideFile } from '../src/side-file.js';
 import { verifyLogPart } from '../src/verification.js';
+import type { Done } from '@kvd/replica';
 import { BALLOT, call, entry, IDENTITY, INCARNATION, persist, randomFrom, scratch } from './helpers.js';
 
 const KINDS = ['the memory twin', 'LevelDB'] as const;
@@ -200,6 +201,49 @@ test('the series of markers is cut with the log, and does not grow while nothing
   t.ok(markers() < 4500, `${markers()} markers are kept`);
   await verify(parts);
   t.same(slotsOf(await read(log, 491, 500)).length, 10);
+});
+
+/** Says how large it is, and keeps in mind what it is to compact. */
+class SizedStore extends MemoryStore {
+  size = 0;
+  readonly compacted: KeyRange[] = [];
+
+  override bytes(done: Done<number>): void {
+    this.defer(() => done(null, this.size));
+  }
+
+  override compact(range: KeyRange, done: Done<void>): void {
+    this.compacted.push(range);
+    this.size /= 2;
+    this.defer(() => done(null, undefined));
+  }
+}
+
+test('what is cut is compacted once the log has grown by half, and by what may be dead besides', async (t) => {
+  const content = new MemoryContent();
+  content.apply(formatLogOps(IDENTITY));
+  const store = new SizedStore(content);
+  const side = new MemorySideFile(formatSide(1));
+  const verify = (done: Done<void>): void => done(null, undefined);
+  const log = new OrderedLogStore({ store, side, verify, deadBytesMax: 100 }, freshLog(IDENTITY));
+  let slot = 0;
+  const cutAt = async (size: number): Promise<number> => {
+    slot += 1;
+    store.size = size;
+    await write(log, persist([entry(slot, 'a')], { chosenThrough: slot, cutThrough: slot - 1 }));
+    await new Promise((soon) => setImmediate(soon));
+    return store.compacted.length;
+  };
+  t.equal(await cutAt(1_000), 0, 'nothing is cut yet');
+  t.equal(await cutAt(99), 0);
+  t.equal(await cutAt(1_000), 1);
+  t.same(store.compacted[0], { gte: entryKey(0), lt: entryKey(slot) }, 'what is cut, and nothing else');
+  t.equal(await cutAt(849), 1, '500 were left');
+  t.equal(await cutAt(850), 2);
+  store.size = 10_000;
+  await write(log, persist([entry(slot + 1, 'a')]));
+  await new Promise((soon) => setImmediate(soon));
+  t.equal(store.compacted.length, 2, 'a write that cuts nothing frees nothing');
 });
 
 test('a write error poisons the log until it is reloaded', async (t) => {

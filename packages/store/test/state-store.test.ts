@@ -7,8 +7,8 @@ import { MemoryContent, MemoryStore } from '../src/index.js';
 import { keyText } from '../src/bytes.js';
 import { LevelStore } from '../src/level-store.js';
 import {
-  type CompactableStore,
   type KeyRange,
+  type OrderedStore,
   type Pair,
   type RangeReader,
   type StoreBatch,
@@ -57,7 +57,7 @@ class Tasks {
 }
 
 /** A store whose writes are on the disk before their writer knows. */
-class Unheard implements CompactableStore {
+class Unheard implements OrderedStore {
   constructor(
     private readonly inner: MemoryStore,
     private readonly tasks: Tasks,
@@ -138,7 +138,7 @@ class Lives {
   async start(): Promise<void> {
     this.tasks = new Tasks(this.random);
     this.opened = [];
-    const open = async (content: MemoryContent): Promise<CompactableStore> => {
+    const open = async (content: MemoryContent): Promise<OrderedStore> => {
       const store = new MemoryStore(content, this.tasks.add);
       this.opened.push(store);
       return new Unheard(store, this.tasks);
