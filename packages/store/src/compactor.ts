@@ -9,7 +9,7 @@ import { keyBytes } from './bytes.js';
 import { subtractSealed } from './content-hash.js';
 import { damaged } from './errors.js';
 import { decodeRevisions, type RevisionPart, revisionKey } from './history-records.js';
-import { isStub } from './kv-record.js';
+import { isStub, sizeOf } from './kv-record.js';
 import type { OrderedStore, StoreOp } from './ordered-store.js';
 import { unseal } from './sealed.js';
 import { type KeptHistory, PREFIX_BYTES, type StateHead, stateKey, valueKey } from './state-records.js';
@@ -38,8 +38,8 @@ export function compactPage(
   const gte = stateKey(generation, revisionKey(0));
   const reader = store.range({ gte, lt: stateKey(generation, revisionKey(compactRevision + 1)) });
   const ops: StoreOp[] = [];
-  /** Disk keys of the values that lie apart from what goes. */
-  const values: Buffer[] = [];
+  /** Of the values that lie apart from what goes. */
+  const values: StoreOp[] = [];
   const hash = kept.hash.clone();
   let { compactedThrough } = kept;
   let doneUntil = 0;
@@ -66,7 +66,9 @@ export function compactPage(
             const found = spans.find(read, key, before, superseded);
             if (found === undefined) throw damaged(`version ${before} of a key is missing from the history`);
             remove(stateKey(generation, found.logical), found.sealed);
-            if (isStub(found.record)) values.push(stateKey(generation, valueKey(keyBytes(key), before)));
+            if (!isStub(found.record)) continue;
+            const valueDiskKey = stateKey(generation, valueKey(keyBytes(key), before));
+            values.push({ key: valueDiskKey, value: null, freed: sizeOf(found.record) });
           }
         }
         remove(diskKey, sealed);
@@ -78,7 +80,7 @@ export function compactPage(
       failure = thrown instanceof Error ? thrown : new Error(String(thrown));
     }
     const records = kept.records - ops.length;
-    ops.push(...values.map((key) => ({ key, value: null })));
+    ops.push(...values);
     done(failure, { ops, kept: { compactedThrough, records, hash }, doneUntil });
   });
 }

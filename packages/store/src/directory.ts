@@ -3,7 +3,7 @@
  * used, and sets a damaged one aside (DESIGN 5). What is damaged is renamed, never deleted and never repaired; only a
  * state, which its log or a peer can rebuild, is dropped.
  *
- * The directory holds identity.json, log/, state/ (but for a witness's), acknowledged (the side file), reserve, and
+ * The directory holds identity.json, log/, state/ and values/ (but for a witness's), acknowledged (the side file), reserve, and
  * set-aside/ if need be.
  */
 import type { ClusterId, Identity, ReplicaId } from '@kvd/paxos';

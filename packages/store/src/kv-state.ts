@@ -508,7 +508,7 @@ export class KvState implements StateMachine {
         this.compactedUntil = page.doneUntil;
         if (page.ops.length === 0) {
           // Under load it is left to a later round: it goes faster in large portions.
-          if (this.frozen === null && this.dirtyKeys === 0) this.store.reclaim();
+          if (this.frozen === null && this.dirtyKeys === 0) this.store.sweep();
           return end(null);
         }
         this.writeHead({ ...this.diskHead, kept: page.kept }, page.ops, end);
@@ -532,9 +532,10 @@ export class KvState implements StateMachine {
       reader.next(DISCARD_PAGE, (error, pairs) => {
         if (error !== null || pairs.length === 0) {
           reader.close();
-          return this.store.reclaim();
+          if (error === null) this.store.sweep();
+          return;
         }
-        const ops = pairs.map(([key]) => ({ key, value: null }));
+        const ops = pairs.map(([key, record]) => ({ key, value: null, freed: record.length }));
         this.store.batch(ops, (failure) => (failure === null ? step() : reader.close()));
       });
     };

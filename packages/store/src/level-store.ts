@@ -38,8 +38,7 @@ interface Tables {
 }
 
 /** No store of ours has a key outside. */
-const FIRST_KEY = Buffer.of(0);
-const LAST_KEY = Buffer.of(0xff);
+const ALL: KeyRange = { gte: Buffer.of(0), lt: Buffer.of(0xff) };
 
 export class LevelStore implements OrderedStore {
   private readonly db: Database;
@@ -127,10 +126,11 @@ export class LevelStore implements OrderedStore {
   }
 
   /** LevelDB does it by itself, sooner or later. */
-  reclaim(): void {}
+  sweep(): void {}
 
-  bytes(done: Done<number>): void {
-    this.tables.approximateSize(FIRST_KEY, LAST_KEY).then(
+  bytes(range: KeyRange | null, done: Done<number>): void {
+    const { gte, lt } = range ?? ALL;
+    this.tables.approximateSize(gte, lt).then(
       (bytes) => done(null, bytes),
       (error: unknown) => done(asStoreError(error), 0),
     );

@@ -34,7 +34,7 @@ export interface LogParts {
   readonly side: SideFile;
   /** Checks the closed store as a process start would; called by a reload after a failed write. */
   readonly verify: (done: Done<void>) => void;
-  /** Room that what was cut may take, beside half of what the rest does; absent: 64 MiB. */
+  /** Room that what was cut may take, beside half of what was left the last time; absent: 64 MiB. */
   readonly deadBytesMax?: number;
 }
 
@@ -46,6 +46,8 @@ const META_AGE_MAX = 64;
 /** Markers kept beyond two per entry, before old entries are written anew to shorten the series. */
 const MARKERS_SLACK = 4096;
 const DEAD_BYTES_MAX = 64 * 1024 * 1024;
+/** Before its room is reclaimed again: what is kept of a log hardly changes. */
+const GROWTH = 1.5;
 
 export class OrderedLogStore implements LogStore {
   recovered: RecoveredLog;
@@ -61,6 +63,8 @@ export class OrderedLogStore implements LogStore {
   private cutFloor: Slot;
   private afterWrite: (() => void)[] = [];
   private readonly reclaimer: Reclaimer;
+  /** What the log took after its room was reclaimed; 0: not in this life, and the first time there is little to do. */
+  private settledBytes = 0;
 
   constructor(parts: LogParts, loaded: LoadedLog) {
     this.parts = parts;
@@ -70,7 +74,7 @@ export class OrderedLogStore implements LogStore {
     this.series = loaded.series;
     this.configurations = loaded.recovered.configurations;
     this.cutFloor = loaded.head.cutThrough;
-    this.reclaimer = new Reclaimer(parts.store, parts.deadBytesMax ?? DEAD_BYTES_MAX);
+    this.reclaimer = new Reclaimer(parts.store);
   }
 
   /**
@@ -106,7 +110,7 @@ export class OrderedLogStore implements LogStore {
         this.durable = { chosenThrough: head.chosenThrough, configurations: this.configurations };
         this.writeEnded();
         // Slots only ascend, so LevelDB would leave what is cut where it is.
-        if (hasCut) this.reclaimer.reclaim({ gte: entryKey(0), lt: entryKey(head.cutThrough + 1) }, () => {});
+        if (hasCut) this.reclaimRoom(head.cutThrough);
         done(null, marker);
       });
     } catch (error) {
@@ -173,6 +177,7 @@ export class OrderedLogStore implements LogStore {
   }
 
   close(done: Done<void>): void {
+    this.reclaimer.stop();
     this.whenQuiet(() => {
       this.poison ??= new StoreError('closed', 'the log is closed');
       this.parts.store.close((error) => {
@@ -194,6 +199,7 @@ export class OrderedLogStore implements LogStore {
 
   /** Closes, verifies if a write failed, opens and loads. */
   private reopen(done: Done<LoadedLog | null>): void {
+    this.reclaimer.stop();
     const { store, side, verify } = this.parts;
     const suspicious = this.poison !== null;
     const open = (): void => {
@@ -289,6 +295,17 @@ export class OrderedLogStore implements LogStore {
       add(checkedEntry(this.series, [key, value]));
     }
     return records;
+  }
+
+  private reclaimRoom(cutThrough: Slot): void {
+    const deadBytesMax = this.parts.deadBytesMax ?? DEAD_BYTES_MAX;
+    this.reclaimer.reclaim(
+      { gte: entryKey(0), lt: entryKey(cutThrough + 1) },
+      (bytes) => bytes >= deadBytesMax + this.settledBytes * GROWTH,
+      (bytesLeft) => {
+        this.settledBytes = bytesLeft ?? this.settledBytes;
+      },
+    );
   }
 
   private cut(cutThrough: Slot, ops: StoreOp[]): void {

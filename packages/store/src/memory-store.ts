@@ -254,10 +254,10 @@ export class MemoryStore implements OrderedStore {
     });
   }
 
-  reclaim(): void {}
+  sweep(): void {}
 
   /** What is removed takes no room. */
-  bytes(done: Done<number>): void {
+  bytes(_range: KeyRange | null, done: Done<number>): void {
     this.later('read', () => done(null, 0));
   }
 

@@ -10,6 +10,8 @@ import type { Done } from '@kvd/replica';
 export interface StoreOp {
   readonly key: Buffer;
   readonly value: Buffer | null;
+  /** Of a value that lies apart and is deleted: how large it is, where that is known. */
+  readonly freed?: number;
 }
 
 export type Pair = readonly [key: Buffer, value: Buffer];
@@ -58,12 +60,12 @@ export interface OrderedStore {
    * between. An error that the making throws ends it, and nothing is written.
    */
   batchOf(pages: Iterable<readonly StoreOp[]>, done: Done<void>): void;
-  /** Bytes on the disk, about; of what was removed and is still there too. */
-  bytes(done: Done<number>): void;
+  /** Bytes on the disk, about, of a range or of all; of what was removed and is still there too. */
+  bytes(range: KeyRange | null, done: Done<number>): void;
   /** Gives the room of what was removed from the range back. Takes long, in a thread of the disk's. */
   compact(range: KeyRange, done: Done<void>): void;
-  /** What was removed may leave the disk now, in the background: nobody is told of it. */
-  reclaim(): void;
+  /** What was removed is to leave the disk now, in the background: nobody is told of it. */
+  sweep(): void;
   /** Calls `task` soon, never before this call returned. */
   defer(task: () => void): void;
   /** Opens again after close, as after a process restart. */

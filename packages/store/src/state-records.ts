@@ -16,8 +16,8 @@
  *     H                                           the head: which generation, applied through which slot, hashes
  *     L                                           key of the value written last (state-store.ts); empty: it was removed
  *     M + number                                  marker of the flush with this number, of the last MARKERS_KEPT
- *     O + a value's key                           no record refers to that value any more
- *     R                                           from which value on room may be reclaimed, and how much the rest takes
+ *     O + a value's key                           no record refers to that value any more; its size
+ *     R                                           room that values take which are gone from their database
  *
  * and in a database of their own, up to format 5 among the records:
  *
@@ -46,7 +46,7 @@ import { decodeBody, seal, unseal } from './sealed.js';
 
 export const STATE_HEAD_KEY = Buffer.from('H');
 export const LAST_VALUE_KEY = Buffer.from('L');
-export const RECLAIM_KEY = Buffer.from('R');
+export const DEAD_BYTES_KEY = Buffer.from('R');
 const RECORDS = 'G';
 const VALUES = 'V';
 const VALUES_BYTE = 0x56;
@@ -193,6 +193,11 @@ export function isOutdatedKey(key: Buffer): boolean {
 export function valueOfOutdated(key: Buffer, record: Buffer): Buffer {
   unseal(key, record);
   return key.subarray(OUTDATED.length);
+}
+
+/** How large the value is; 0: not known. @throws StoreError damaged */
+export function bytesOfOutdated(key: Buffer, record: Buffer): number {
+  return readU53(unseal(key, record).body, 0);
 }
 
 export function generationOf(key: Buffer): number {

@@ -15,13 +15,11 @@
  * And if the disk loses what it synced: the records name the value that was written last (`L`), so a values' database that
  *   lost its end is noticed at start; what it lost elsewhere is noticed where it is read, and by the scrub.
  *
- * Tables that overlap with nothing are not compacted either, so what is removed of them would stay on the disk: once they have
- * grown by half, that is asked for.
+ * What leaves the values' database takes room there until it is compacted (reclaimer.ts).
  */
-import { MsgpackReader, MsgpackWriter } from '@kvd/protocol';
 import type { Done } from '@kvd/replica';
-import { asBuffer, keyText } from './bytes.js';
-import { asStoreError, damaged } from './errors.js';
+import { keyText, readU53 } from './bytes.js';
+import { asStoreError, damaged, StoreError } from './errors.js';
 import { MemoryContent, MemoryStore } from './memory-store.js';
 import {
   forEachPair,
@@ -32,16 +30,17 @@ import {
   type StoreOp,
 } from './ordered-store.js';
 import { Reclaimer } from './reclaimer.js';
-import { decodeBody, nameOf, seal, unseal } from './sealed.js';
+import { nameOf, seal, sealNumbered, unseal } from './sealed.js';
 import { SerialQueue } from './serial-queue.js';
 import {
   ALL_VALUES,
+  bytesOfOutdated,
+  DEAD_BYTES_KEY,
   generationOf,
   isValueKey,
   LAST_VALUE_KEY,
   OUTDATED_VALUES,
   outdatedKey,
-  RECLAIM_KEY,
   type StateHead,
   STATE_HEAD_KEY,
   unsealStateHead,
@@ -70,23 +69,30 @@ export interface StateDatabases {
   readonly deadBytesMax: number;
 }
 
-/** The lowest and the highest key that was removed of the values, and whose room was not reclaimed yet; null: none was. */
-type Removed = readonly [from: Buffer, through: Buffer] | null;
+/** A value that is to leave the disk. */
+interface Outdated {
+  readonly key: Buffer;
+  readonly bytes: number;
+}
 
 const NOTHING = Buffer.alloc(0);
 const VALUES_PER_TURN = 256;
-/** Longer than any key of a value: the longest key of a user's has 64 KiB. */
-const KEY_MAX = 128 * 1024;
+/** Behind a key comes the key with this. */
+const NEXT = Buffer.of(0);
 
 export class StateStore implements OrderedStore {
   private readonly batches = new SerialQueue();
   /** Values that no record refers to, and that are to leave the disk. */
-  private outdated = new Map<string, Buffer>();
+  private outdated = new Map<string, Outdated>();
   /** Were some of them left by a flush that did not come to its end? Those are not noted. */
   private hasUnfinished = false;
   /** The value written last, as the records have it; empty: it was removed; null: there never was one. */
   private last: Buffer | null = null;
-  private removed: Removed = null;
+  /** The last batch could not be told, or cannot be: it is written down anew. */
+  private isLastUnknown = false;
+  /** Room of values that are gone, and the highest key that one of them had in this life. */
+  private deadBytes = 0;
+  private deadThrough: Buffer | null = null;
   private readonly reclaimer: Reclaimer;
   /** May there be values that a record refers to? */
   private hasValues = false;
@@ -100,7 +106,7 @@ export class StateStore implements OrderedStore {
     private readonly values: OrderedStore,
     private readonly options: Pick<StateDatabases, 'paced' | 'outdatedMax' | 'deadBytesMax'>,
   ) {
-    this.reclaimer = new Reclaimer(values, options.deadBytesMax);
+    this.reclaimer = new Reclaimer(values);
   }
 
   /** @throws StoreError: locked, damaged or io */
@@ -172,10 +178,10 @@ export class StateStore implements OrderedStore {
     step();
   }
 
-  bytes(done: Done<number>): void {
-    this.records.bytes((error, ofRecords) => {
+  bytes(range: KeyRange | null, done: Done<number>): void {
+    this.records.bytes(range, (error, ofRecords) => {
       if (error !== null) return done(error, 0);
-      this.values.bytes((failure, ofValues) => done(failure, ofRecords + ofValues));
+      this.values.bytes(range, (failure, ofValues) => done(failure, ofRecords + ofValues));
     });
   }
 
@@ -183,16 +189,18 @@ export class StateStore implements OrderedStore {
     (isValueKey(range.gte) ? this.values : this.records).compact(range, done);
   }
 
-  /** Also what is left of outdated values goes: nothing may come for long that would take it along. */
-  reclaim(): void {
+  /** What is left of outdated values: nothing may come for long that would take it along. */
+  sweep(): void {
     if (this.outdated.size === 0) return;
+    let batch: Gathered;
     try {
-      const batch = new Gathered(this.records.begin(), this.hasOldValues);
-      // Whoever writes next is told of a failure.
-      this.write(batch, () => {}, true);
+      batch = new Gathered(this.records.begin(), this.hasOldValues);
     } catch {
       // It is closed: the next life does it.
+      return;
     }
+    // Whoever writes next is told of a failure.
+    this.write(batch, () => {}, true);
   }
 
   defer(task: () => void): void {
@@ -204,21 +212,29 @@ export class StateStore implements OrderedStore {
    * replace all that is in them.
    */
   open(done: Done<void>): void {
-    const refused = (error: Error): void => {
-      this.failure = error;
-      done(error, undefined);
-    };
-    this.records.open((error) => {
-      if (error !== null) return refused(error);
-      this.values.open((failure) => {
-        if (failure !== null) return refused(failure);
-        this.failure = null;
-        this.load(done);
+    this.batches.run((release) => {
+      const end = (error: Error | null): void => {
+        release();
+        done(error, undefined);
+      };
+      // Nothing that an install could replace: it could not even be written.
+      const refused = (error: Error): void => {
+        this.failure = new StoreError('io', error.message);
+        end(this.failure);
+      };
+      this.records.open((error) => {
+        if (error !== null) return refused(error);
+        this.values.open((failure) => {
+          if (failure !== null) return refused(failure);
+          this.failure = null;
+          this.load(end);
+        });
       });
     });
   }
 
   close(done: Done<void>): void {
+    this.reclaimer.stop();
     this.batches.run((release) => {
       closeOf(this.values, (failure) => {
         this.records.close((error) => {
@@ -232,16 +248,17 @@ export class StateStore implements OrderedStore {
   /** What the databases say of each other. Errors: StoreError damaged, or what the disk says. */
   private load(done: Done<void>): void {
     const { records, values } = this;
-    const outdated = new Map<string, Buffer>();
-    const note = (key: Buffer): void => void outdated.set(keyText(key), key);
+    const outdated = new Map<string, Outdated>();
+    const note = (key: Buffer, bytes: number): void => void outdated.set(keyText(key), { key, bytes });
     this.outdated = outdated;
     // If no more can be found out: something may be anywhere.
     this.hasValues = true;
     this.hasOldValues = true;
     this.last = null;
+    this.isLastUnknown = true;
     forEachPair(
       records.range(OUTDATED_VALUES),
-      ([key, record]) => note(valueOfOutdated(key, record)),
+      ([key, record]) => note(valueOfOutdated(key, record), bytesOfOutdated(key, record)),
       (error) => {
         if (error !== null) return done(error, undefined);
         let unfinished: readonly KeyRange[];
@@ -253,7 +270,7 @@ export class StateStore implements OrderedStore {
         const noted = outdated.size;
         forEachPair(
           values.range(...unfinished),
-          ([key]) => note(key),
+          ([key, record]) => note(key, record.length),
           (failure) => {
             if (failure !== null) return done(failure, undefined);
             this.hasUnfinished = outdated.size > noted;
@@ -285,10 +302,9 @@ export class StateStore implements OrderedStore {
       if (isOurs && !this.outdated.has(keyText(last)) && values.get(last) === undefined)
         throw damaged(`the value written last, ${nameOf(last)}, is missing`);
       this.last = last;
+      this.isLastUnknown = false;
       this.hasValues = last !== null || this.outdated.size > 0;
-      const { removed, settledBytes } = reclaimOf(records);
-      this.removed = removed;
-      this.reclaimer.settledBytes = settledBytes;
+      this.deadBytes = deadBytesOf(records);
     } catch (error) {
       return this.defer(() => done(asStoreError(error), undefined));
     }
@@ -315,10 +331,11 @@ export class StateStore implements OrderedStore {
       }
       // Also as soon as one of them is written anew: what is noted is never the value of a record.
       const sweeps =
-        mustSweep ||
-        this.hasUnfinished ||
-        this.outdated.size > this.options.outdatedMax ||
-        (this.outdated.size > 0 && added.some(({ key }) => this.outdated.has(keyText(key))));
+        this.outdated.size > 0 &&
+        (mustSweep ||
+          this.hasUnfinished ||
+          this.outdated.size > this.options.outdatedMax ||
+          added.some(({ key }) => this.outdated.has(keyText(key))));
       this.writeValues(added, sweeps, (error) => {
         if (error !== null) {
           records.drop();
@@ -333,24 +350,24 @@ export class StateStore implements OrderedStore {
     if (added.length === 0 && !sweeps) return done(null);
     // From here on a record may refer to one, before we are told.
     this.hasValues = true;
-    const swept = sweeps ? [...this.outdated.values()].map((key) => ({ key, value: null })) : [];
+    const swept = sweeps ? [...this.outdated.values()].map(({ key }) => ({ key, value: null })) : [];
     this.values.batchOf(inSlices([...swept, ...added]), done);
   }
 
   private writeRecords(batch: Gathered, sweeps: boolean, end: (error: Error | null) => void): void {
     const { added, removed, records } = batch;
     const notes: StoreOp[] = [];
-    if (sweeps) for (const key of this.outdated.values()) notes.push({ key: outdatedKey(key), value: null });
-    for (const key of removed) notes.push(noteOf(key));
+    const swept = sweeps ? [...this.outdated.values()] : [];
+    for (const { key } of swept) notes.push({ key: outdatedKey(key), value: null });
+    for (const value of removed) notes.push(noteOf(value));
     const isSwept = sweeps && this.last !== null && this.outdated.has(keyText(this.last));
     // Not removed: who has values must not be opened without them.
-    const last = added.at(-1)?.key ?? (isSwept ? NOTHING : this.last);
+    const last = added.at(-1)?.key ?? (isSwept || this.isLastUnknown ? NOTHING : this.last);
     if (last !== null && last !== this.last)
       notes.push({ key: LAST_VALUE_KEY, value: seal(LAST_VALUE_KEY, 0, last) });
-    if (sweeps) {
-      this.removed = reaching(this.removed, this.outdated.values());
-      notes.push({ key: RECLAIM_KEY, value: sealReclaim(this.removed, this.reclaimer.settledBytes) });
-    }
+    const deadBytes = swept.reduce((sum, { bytes }) => sum + bytes, this.deadBytes);
+    if (sweeps)
+      notes.push({ key: DEAD_BYTES_KEY, value: sealNumbered(DEAD_BYTES_KEY, 0, deadBytes, NOTHING) });
     try {
       records.add(notes);
     } catch (error) {
@@ -360,33 +377,44 @@ export class StateStore implements OrderedStore {
     records.write((error) => {
       if (error === null) {
         this.last = last;
-        if (sweeps) {
-          this.outdated = new Map();
-          this.hasUnfinished = false;
-          this.reclaimRoom();
-        }
-        for (const key of removed) this.outdated.set(keyText(key), key);
+        this.isLastUnknown = false;
+        if (sweeps) this.onSwept(swept, deadBytes);
+        for (const value of removed) this.outdated.set(keyText(value.key), value);
       }
       end(error);
     });
   }
 
+  private onSwept(swept: readonly Outdated[], deadBytes: number): void {
+    this.outdated = new Map();
+    this.hasUnfinished = false;
+    this.deadBytes = deadBytes;
+    for (const { key } of swept)
+      if (this.deadThrough === null || this.deadThrough.compare(key) < 0) this.deadThrough = key;
+    this.reclaimRoom();
+  }
+
   private reclaimRoom(): void {
-    const { removed } = this;
-    if (removed === null) return;
-    const [from, through] = removed;
-    // What is removed meanwhile is for the next time.
-    this.removed = null;
-    this.reclaimer.reclaim({ gte: from, lt: Buffer.concat([through, Buffer.of(0)]) }, (reclaimed) => {
-      if (!reclaimed) this.removed = reaching(this.removed, removed);
-    });
+    const { deadBytes, deadThrough } = this;
+    const { deadBytesMax } = this.options;
+    if (deadThrough === null) return;
+    this.reclaimer.reclaim(
+      { ...ALL_VALUES, lt: Buffer.concat([deadThrough, NEXT]) },
+      (bytes) => deadBytes >= deadBytesMax + Math.max(0, bytes - deadBytes) / 2,
+      (bytesLeft) => {
+        if (bytesLeft === null) return;
+        this.deadBytes -= deadBytes;
+        // What went meanwhile.
+        if (this.deadBytes > 0) this.reclaimRoom();
+      },
+    );
   }
 }
 
 /** A batch on its way: its records are at the database already. */
 class Gathered {
   readonly added: StoreOp[] = [];
-  readonly removed: Buffer[] = [];
+  readonly removed: Outdated[] = [];
 
   constructor(
     readonly records: StoreBatch,
@@ -397,11 +425,11 @@ class Gathered {
     if (!ops.some(({ key }) => isValueKey(key))) return this.records.add(ops);
     const rest: StoreOp[] = [];
     for (const op of ops) {
-      const { key, value } = op;
+      const { key, value, freed } = op;
       if (!isValueKey(key)) rest.push(op);
       else if (value !== null) this.added.push(op);
       else {
-        this.removed.push(key);
+        this.removed.push({ key, bytes: freed ?? 0 });
         if (this.hasOldValues) rest.push(op);
       }
     }
@@ -409,9 +437,9 @@ class Gathered {
   }
 }
 
-function noteOf(key: Buffer): StoreOp {
+function noteOf({ key, bytes }: Outdated): StoreOp {
   const noted = outdatedKey(key);
-  return { key: noted, value: seal(noted, 0, NOTHING) };
+  return { key: noted, value: sealNumbered(noted, 0, bytes, NOTHING) };
 }
 
 async function openValues(databases: StateDatabases, mustBeThere: boolean): Promise<OrderedStore> {
@@ -430,39 +458,14 @@ function* inSlices(ops: readonly StoreOp[]): Generator<readonly StoreOp[]> {
     yield ops.slice(start, start + VALUES_PER_TURN);
 }
 
-/** As far as these keys too. */
-function reaching(removed: Removed, keys: Iterable<Buffer>): Removed {
-  let reached = removed;
-  for (const key of keys) {
-    const [from, through] = reached ?? [key, key];
-    reached = [from.compare(key) <= 0 ? from : key, through.compare(key) >= 0 ? through : key];
+/** Nobody's data depends on it: if it cannot be read, it begins anew. */
+function deadBytesOf(records: OrderedStore): number {
+  try {
+    const record = records.get(DEAD_BYTES_KEY);
+    return record === undefined ? 0 : readU53(unseal(DEAD_BYTES_KEY, record).body, 0);
+  } catch {
+    return 0;
   }
-  return reached;
-}
-
-const writer = new MsgpackWriter();
-
-function sealReclaim(removed: Removed, settledBytes: number): Buffer {
-  writer.begin();
-  writer.array(3);
-  writer.uint(settledBytes);
-  for (const key of removed ?? [NOTHING, NOTHING]) writer.bin(key);
-  return seal(RECLAIM_KEY, 0, writer.finish());
-}
-
-/** @throws StoreError damaged */
-function reclaimOf(records: OrderedStore): { readonly removed: Removed; readonly settledBytes: number } {
-  const record = records.get(RECLAIM_KEY);
-  if (record === undefined) return { removed: null, settledBytes: 0 };
-  return decodeBody(RECLAIM_KEY, unseal(RECLAIM_KEY, record).body, (bytes) => {
-    const reader = new MsgpackReader(bytes);
-    reader.expectArray(3, 'what may be reclaimed');
-    const settledBytes = reader.readUint('settled bytes');
-    const from = asBuffer(reader.readBin('from', KEY_MAX));
-    const through = asBuffer(reader.readBin('through', KEY_MAX));
-    reader.end('what may be reclaimed');
-    return { removed: from.length > 0 ? [from, through] : null, settledBytes };
-  });
 }
 
 function closeOf(store: OrderedStore | null, done: (error: Error | null) => void): void {

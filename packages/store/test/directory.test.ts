@@ -615,8 +615,8 @@ class FailingOnce implements OrderedStore {
   get = (key: Buffer): Buffer | undefined => this.inner.get(key);
   range = (range: KeyRange): RangeReader => this.inner.range(range);
   begin = (): StoreBatch => this.inner.begin();
-  reclaim = (): void => this.inner.reclaim();
-  bytes = (done: Done<number>): void => this.inner.bytes(done);
+  sweep = (): void => this.inner.sweep();
+  bytes = (range: KeyRange | null, done: Done<number>): void => this.inner.bytes(range, done);
   compact = (range: KeyRange, done: Done<void>): void => this.inner.compact(range, done);
   defer = (task: () => void): void => this.inner.defer(task);
   open = (done: Done<void>): void => this.inner.open(done);

@@ -208,7 +208,7 @@ class SizedStore extends MemoryStore {
   size = 0;
   readonly compacted: KeyRange[] = [];
 
-  override bytes(done: Done<number>): void {
+  override bytes(_range: KeyRange | null, done: Done<number>): void {
     this.defer(() => done(null, this.size));
   }
 

@@ -17,8 +17,10 @@ import {
 import { consistentRange, formatStateOps } from '../src/state-loader.js';
 import {
   ALL_VALUES,
+  DEAD_BYTES_KEY,
   emptyHead,
   generationRanges,
+  LAST_VALUE_KEY,
   presentRange,
   sealStateHead,
   STATE_HEAD_KEY,
@@ -65,8 +67,8 @@ class Unheard implements OrderedStore {
 
   get = (key: Buffer): Buffer | undefined => this.inner.get(key);
   range = (...ranges: KeyRange[]): RangeReader => this.inner.range(...ranges);
-  reclaim = (): void => this.inner.reclaim();
-  bytes = (done: Done<number>): void => this.inner.bytes(done);
+  sweep = (): void => this.inner.sweep();
+  bytes = (range: KeyRange | null, done: Done<number>): void => this.inner.bytes(range, done);
   compact = (range: KeyRange, done: Done<void>): void => this.inner.compact(range, done);
   defer = (task: () => void): void => this.inner.defer(task);
   open = (done: Done<void>): void => this.inner.open(done);
@@ -339,7 +341,7 @@ test('a batch is there whole or not at all, through crashes at any point of it, 
         await lives.start();
         await lives.check();
         for (let batch = 0; batch < 6; batch += 1) {
-          if (random() < 0.2) lives.current().reclaim();
+          if (random() < 0.2) lives.current().sweep();
           if (lives.idle) lives.write();
           for (let steps = lives.draw(9); steps > 0; steps -= 1) lives.tasks.step();
           if (random() < 0.3) await lives.check();
@@ -357,9 +359,11 @@ test('a batch is there whole or not at all, through crashes at any point of it, 
   if (seeds > 1) for (const [name, count] of Object.entries(seen)) t.ok(count > 20, `${name}: ${count}`);
 });
 
+const SMALL = { writeBufferBytes: 128 * 1024, cacheBytes: 0, compression: false };
+
 /** A state on LevelDB whose values take a fraction of the usual room before something is done about it. */
 async function openSmall(path: string): Promise<{ store: StateStore; valuesBytes: () => Promise<number> }> {
-  const options = { createIfMissing: true, writeBufferBytes: 128 * 1024, cacheBytes: 0, compression: false };
+  const options = { ...SMALL, createIfMissing: true };
   const values = await LevelStore.open(join(path, 'values'), { ...options, tableBytes: 128 * 1024 });
   const store = await StateStore.open({
     mayCreate: true,
@@ -370,14 +374,15 @@ async function openSmall(path: string): Promise<{ store: StateStore; valuesBytes
     openRecords: () => LevelStore.open(join(path, 'state'), options),
     openValues: () => Promise.resolve(values),
   });
-  return { store, valuesBytes: () => call<number>((done) => values.bytes(done)) };
+  return { store, valuesBytes: () => call<number>((done) => values.bytes(null, done)) };
 }
 
 test('the room of values that are gone comes back, also of what went before a restart', async (t) => {
   const path = scratch(t);
-  const [kept, perBatch, lives, batches] = [50, 25, 3, 40];
+  const [kept, perBatch, lives, batches] = [200, 25, 3, 40];
   const noise = randomBytes(64 * 1024);
   const keyOf = (revision: number): Buffer => stateKey(GENERATION, valueKey(bytes('key'), revision));
+  const goneAt = (revision: number): StoreOp => ({ key: keyOf(revision), value: null, freed: 10_000 });
   let [revision, most] = [0, 0];
   for (let life = 0; life < lives; life += 1) {
     const { store, valuesBytes } = await openSmall(path);
@@ -389,7 +394,7 @@ test('the room of values that are gone comes back, also of what went before a re
           key: keyOf(revision),
           value: noise.subarray(revision % 1000, (revision % 1000) + 10_000),
         });
-        if (revision > kept) ops.push({ key: keyOf(revision - kept), value: null });
+        if (revision > kept) ops.push(goneAt(revision - kept));
       }
       ops.push(headOf(batch, revision));
       await call<void>((done) => store.batch(ops, done));
@@ -401,19 +406,16 @@ test('the room of values that are gone comes back, also of what went before a re
   t.ok(most < written / 3, `${most} bytes at most of ${written}`);
 
   // Nothing is written any more: what is left of those that are gone goes all the same.
-  const { store } = await openSmall(path);
-  const rest = Array.from({ length: kept }, (_, i) => ({ key: keyOf(revision - i), value: null }));
+  const { store, valuesBytes } = await openSmall(path);
+  const rest = Array.from({ length: kept }, (_, i) => goneAt(revision - i));
   await call<void>((done) => store.batch(rest, done));
-  store.reclaim();
+  store.sweep();
+  store.sweep();
   await call<void>((done) => store.batch([headOf(batches, revision)], done));
   t.equal((await readPairs(store.range(ALL_VALUES))).length, 0);
+  while ((await valuesBytes()) > 500_000) await new Promise((soon) => setTimeout(soon, 20));
   await call<void>((done) => store.close(done));
-  const values = await LevelStore.open(join(path, 'values'), {
-    createIfMissing: false,
-    writeBufferBytes: 65_536,
-    cacheBytes: 0,
-    compression: false,
-  });
+  const values = await LevelStore.open(join(path, 'values'), { ...SMALL, createIfMissing: false });
   t.equal((await readPairs(values.range(ALL_VALUES))).length, 0, 'and is not only hidden');
   await call<void>((done) => values.close(done));
 });
@@ -427,7 +429,7 @@ test('values that are all gone are not forgotten: their database must be there',
     store.batch([{ key: first as Buffer, value }, { key: second as Buffer, value }, headOf(1, 2)], done),
   );
   await call<void>((done) => store.batch([{ key: second as Buffer, value: null }], done));
-  store.reclaim();
+  store.sweep();
   await call<void>((done) => store.batch([headOf(2, 2)], done));
   await call<void>((done) => store.close(done));
   const asked: boolean[] = [];
@@ -453,4 +455,30 @@ test('values that are all gone are not forgotten: their database must be there',
     /there is none/,
   );
   t.strictSame(asked, [false]);
+});
+
+test('a note on what is dead that cannot be read costs nothing; one on the value written last costs the state', async (t) => {
+  const path = scratch(t);
+  const value = randomBytes(1000);
+  const keyOf = (revision: number): Buffer => stateKey(GENERATION, valueKey(bytes('key'), revision));
+  const { store } = await openSmall(path);
+  await call<void>((done) =>
+    store.batch([{ key: keyOf(1), value }, { key: keyOf(2), value }, headOf(1, 2)], done),
+  );
+  await call<void>((done) => store.batch([{ key: keyOf(1), value: null, freed: 1000 }], done));
+  store.sweep();
+  await call<void>((done) => store.close(done));
+  const damage = async (key: Buffer): Promise<void> => {
+    const records = await LevelStore.open(join(path, 'state'), { ...SMALL, createIfMissing: false });
+    t.ok(records.get(key), 'it is there');
+    await call<void>((done) => records.batch([{ key, value: Buffer.from('nonsense') }], done));
+    await call<void>((done) => records.close(done));
+  };
+  await damage(DEAD_BYTES_KEY);
+  const again = await openSmall(path);
+  t.ok(again.store.get(keyOf(2)));
+  await call<void>((done) => again.store.close(done));
+
+  await damage(LAST_VALUE_KEY);
+  await t.rejects(openSmall(path), { kind: 'damaged' } as unknown as Error);
 });
