@@ -88,7 +88,7 @@ export class StateStore implements OrderedStore {
   private hasUnfinished = false;
   /** The value written last, as the records have it; empty: it was removed; null: there never was one. */
   private last: Buffer | null = null;
-  /** The last batch could not be told, or cannot be: it is written down anew. */
+  /** It could not be read: the next batch writes it down anew. */
   private isLastUnknown = false;
   /** Room of values that are gone, and the highest key that one of them had in this life. */
   private deadBytes = 0;
@@ -336,6 +336,11 @@ export class StateStore implements OrderedStore {
           this.hasUnfinished ||
           this.outdated.size > this.options.outdatedMax ||
           added.some(({ key }) => this.outdated.has(keyText(key))));
+      if (mustSweep && !sweeps) {
+        // Another batch has taken them along.
+        records.drop();
+        return this.defer(() => end(null));
+      }
       this.writeValues(added, sweeps, (error) => {
         if (error !== null) {
           records.drop();
@@ -365,9 +370,11 @@ export class StateStore implements OrderedStore {
     const last = added.at(-1)?.key ?? (isSwept || this.isLastUnknown ? NOTHING : this.last);
     if (last !== null && last !== this.last)
       notes.push({ key: LAST_VALUE_KEY, value: seal(LAST_VALUE_KEY, 0, last) });
-    const deadBytes = swept.reduce((sum, { bytes }) => sum + bytes, this.deadBytes);
-    if (sweeps)
+    const sweptBytes = swept.reduce((sum, { bytes }) => sum + bytes, 0);
+    if (sweeps) {
+      const deadBytes = this.deadBytes + sweptBytes;
       notes.push({ key: DEAD_BYTES_KEY, value: sealNumbered(DEAD_BYTES_KEY, 0, deadBytes, NOTHING) });
+    }
     try {
       records.add(notes);
     } catch (error) {
@@ -378,17 +385,17 @@ export class StateStore implements OrderedStore {
       if (error === null) {
         this.last = last;
         this.isLastUnknown = false;
-        if (sweeps) this.onSwept(swept, deadBytes);
+        if (sweeps) this.onSwept(swept, sweptBytes);
         for (const value of removed) this.outdated.set(keyText(value.key), value);
       }
       end(error);
     });
   }
 
-  private onSwept(swept: readonly Outdated[], deadBytes: number): void {
+  private onSwept(swept: readonly Outdated[], sweptBytes: number): void {
     this.outdated = new Map();
     this.hasUnfinished = false;
-    this.deadBytes = deadBytes;
+    this.deadBytes += sweptBytes;
     for (const { key } of swept)
       if (this.deadThrough === null || this.deadThrough.compare(key) < 0) this.deadThrough = key;
     this.reclaimRoom();
