@@ -12,6 +12,7 @@ import {
   type RangeReader,
   type StoreBatch,
   type StoreOp,
+  writePages,
 } from './ordered-store.js';
 import { SerialQueue } from './serial-queue.js';
 
@@ -107,22 +108,7 @@ export class LevelStore implements OrderedStore {
   }
 
   batchOf(pages: Iterable<readonly StoreOp[]>, done: Done<void>): void {
-    const rest = pages[Symbol.iterator]();
-    let batch: StoreBatch | null = null;
-    const step = (): void => {
-      try {
-        batch ??= this.begin();
-        const page = rest.next();
-        if (page.done === true) return batch.write(done);
-        batch.add(page.value);
-      } catch (error) {
-        // The making of a page failed, or the database was closed meanwhile.
-        batch?.drop();
-        return done(asStoreError(error), undefined);
-      }
-      setImmediate(step);
-    };
-    this.defer(step);
+    writePages(this, pages, true, done);
   }
 
   /** LevelDB does it by itself, sooner or later. */

@@ -5,6 +5,7 @@
  * Completions come through callbacks, never before the call returned. There are no un-synced writes.
  */
 import type { Done } from '@kvd/replica';
+import { asStoreError } from './errors.js';
 
 /** A null value deletes. Later operations of a batch override earlier ones on the same key. */
 export interface StoreOp {
@@ -71,6 +72,32 @@ export interface OrderedStore {
   /** Opens again after close, as after a process restart. */
   open(done: Done<void>): void;
   close(done: Done<void>): void;
+}
+
+/** A batch of all pages, as OrderedStore.batchOf; `paced`: a page a turn. */
+export function writePages(
+  store: Pick<OrderedStore, 'begin' | 'defer'>,
+  pages: Iterable<readonly StoreOp[]>,
+  paced: boolean,
+  done: Done<void>,
+): void {
+  const rest = pages[Symbol.iterator]();
+  let batch: StoreBatch | null = null;
+  const step = (): void => {
+    try {
+      batch ??= store.begin();
+      for (let page = rest.next(); page.done !== true; page = rest.next()) {
+        batch.add(page.value);
+        if (paced) return void setImmediate(step);
+      }
+    } catch (error) {
+      // The making of a page failed, or the store was closed meanwhile.
+      batch?.drop();
+      return store.defer(() => done(asStoreError(error), undefined));
+    }
+    batch.write(done);
+  };
+  step();
 }
 
 /** Calls `visit` for every pair of a range, page by page; an error that `visit` throws ends it. */

@@ -28,6 +28,7 @@ import {
   type RangeReader,
   type StoreBatch,
   type StoreOp,
+  writePages,
 } from './ordered-store.js';
 import { Reclaimer } from './reclaimer.js';
 import { nameOf, seal, sealNumbered, unseal } from './sealed.js';
@@ -160,22 +161,7 @@ export class StateStore implements OrderedStore {
   }
 
   batchOf(pages: Iterable<readonly StoreOp[]>, done: Done<void>): void {
-    const rest = pages[Symbol.iterator]();
-    let batch: StoreBatch | null = null;
-    const step = (): void => {
-      try {
-        batch ??= this.begin();
-        for (let page = rest.next(); page.done !== true; page = rest.next()) {
-          batch.add(page.value);
-          if (this.options.paced) return void setImmediate(step);
-        }
-      } catch (error) {
-        batch?.drop();
-        return this.defer(() => done(asStoreError(error), undefined));
-      }
-      batch.write(done);
-    };
-    step();
+    writePages(this, pages, this.options.paced, done);
   }
 
   bytes(range: KeyRange | null, done: Done<number>): void {
